@@ -1,0 +1,2 @@
+"""FedState runs stateful middleware across many Kubernetes clusters as one instance."""
+
