@@ -40,6 +40,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     nodes: list[NodeSpec] = []
     mongod: str = ""
     any_storage_class: bool = False
+    node_ports: tuple[int, int] = (30000, 32767)
+    """First and last node port, both included."""
     admin_token: str
     ca_cert: str
     tls_cert: str

@@ -1,0 +1,164 @@
+"""Turns what the user asked for into the files of a local instance. Starts nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedstate import __version__
+from fedstate.errors import FedstateError
+from fedstate.kube.objects import parse_quantity
+from fedstate.local import layout as files
+from fedstate.local.layout import CONTROL_PLANE, InstanceSpec, Layout, OperatorSpec
+from fedstate.local.pki import ensure_pki
+from fedstate.local.spec import ClusterSpec, Engine, NodeSpec, read_spec, write_spec
+
+OPERATOR_FIRST_PORT = 7900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSize:
+    """A member cluster as the user wants it; `cpu` and `memory` are of each node."""
+
+    name: str
+    nodes: int = 2
+    cpu: str = "4"
+    memory: str = "8Gi"
+    region: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `local up` was asked for."""
+
+    name: str
+    engine: Engine
+    clusters: Sequence[ClusterSize] = field(default_factory=tuple)
+    any_storage_class: bool = False
+    mongod: Path
+    mongod_version: str
+
+
+def default_sizes(count: int) -> tuple[ClusterSize, ...]:
+    """`count` equal clusters, a region each: eu-1, us-1, ap-1, …"""
+    return tuple(ClusterSize(name=name, region=name.partition("-")[0]) for name in files.default_cluster_names(count))
+
+
+def parse_size(text: str) -> ClusterSize:
+    """Read `NAME[,nodes=N][,cpu=Q][,memory=Q][,region=R][,zone=Z]`; raises FedstateError naming the part that is wrong."""
+    name, *settings = text.split(",")
+    known = {"nodes", "cpu", "memory", "region", "zone"}
+    values: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if key not in known or not equals or not value:
+            raise FedstateError(f"--cluster {text!r}: {setting!r} is none of {', '.join(f'{k}=…' for k in sorted(known))}")
+        values[key] = value
+    for key in ("cpu", "memory"):
+        if key in values:
+            _require_quantity(text, key, values[key])
+    nodes = values.pop("nodes", "2")
+    if not nodes.isdigit() or not 1 <= int(nodes) <= 50:
+        raise FedstateError(f"--cluster {text!r}: nodes={nodes} should be a number from 1 to 50")
+    if (
+        not name
+        or not all(c.isascii() and (c.isalnum() or c == "-") for c in name)
+        or name != name.lower()
+        or name == CONTROL_PLANE
+    ):
+        raise FedstateError(
+            f"--cluster {text!r}: the name may have lower-case letters, digits and dashes, and not be {CONTROL_PLANE!r}"
+        )
+    return ClusterSize(name=name, nodes=int(nodes), **values)
+
+
+def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
+    """Write all files of a new instance, or return the one that is there already (its data are kept, its ports checked)."""
+    if layout.state.exists():
+        return _existing(layout, wanted)
+    names = [size.name for size in wanted.clusters]
+    if len(set(names)) != len(names):
+        raise FedstateError(f"--cluster: every name once, please (got {', '.join(names)})")
+    network = files.free_network()
+    ports = files.free_ports(1 + len(names))
+    vips = [files.vip_of(network, index) for index in range(1, 1 + len(names))]
+    pki = ensure_pki(layout.directory / "pki", ["127.0.0.1", "localhost", "kubernetes.default.svc", *dict.fromkeys(vips)])
+
+    def spec(name: str, port: int) -> ClusterSpec:
+        return ClusterSpec(
+            name=name, role="control-plane", engine=wanted.engine, data_dir=str(layout.cluster(name)), port=port,
+            admin_token=secrets.token_urlsafe(24), ca_cert=str(pki.ca_cert), tls_cert=str(pki.tls_cert), tls_key=str(pki.tls_key),
+        )  # fmt: skip
+
+    specs = [spec(CONTROL_PLANE, ports[0])]
+    for index, size in enumerate(wanted.clusters, start=1):
+        specs.append(_member(spec(size.name, ports[index]), size, index, network, wanted))
+    for each in specs:
+        write_spec(each)
+    instance = _instance(wanted, network, names)
+    _write_kubeconfig(layout, instance, specs)
+    files.write_instance(layout, instance)
+    return instance
+
+
+def cluster_specs(layout: Layout, instance: InstanceSpec) -> dict[str, ClusterSpec]:
+    """The control plane's and every member's spec, by name, the control plane first."""
+    return {name: read_spec(layout.cluster(name) / "cluster.json") for name in (CONTROL_PLANE, *instance.clusters)}
+
+
+def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
+    instance = files.read_instance(layout)
+    asked = [size.name for size in wanted.clusters]
+    if asked and asked != instance.clusters or instance.engine != wanted.engine:
+        raise FedstateError(
+            f"local instance {instance.name!r} exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}: "
+            f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
+        )
+    return instance
+
+
+def _member(base: ClusterSpec, size: ClusterSize, index: int, network: int, wanted: Wanted) -> ClusterSpec:
+    nodes = [
+        NodeSpec(
+            name=f"{size.name}-node-{number}", cpu=size.cpu, memory=size.memory,
+            labels={"topology.kubernetes.io/region": size.region or size.name, "topology.kubernetes.io/zone": size.zone or f"{size.name}a"},
+        )
+        for number in range(1, size.nodes + 1)
+    ]  # fmt: skip
+    low = 30000 if network else 30000 + (index - 1) * 500
+    return ClusterSpec(
+        name=base.name, role="member", engine=base.engine, data_dir=base.data_dir, port=base.port, vip=files.vip_of(network, index),
+        pod_prefix=files.pod_prefix_of(network, index), region=size.region, zone=size.zone, provider="local", nodes=nodes,
+        mongod=str(wanted.mongod), any_storage_class=wanted.any_storage_class, admin_token=base.admin_token,
+        node_ports=(low, 32767 if network else low + 499), ca_cert=base.ca_cert, tls_cert=base.tls_cert, tls_key=base.tls_key,
+    )  # fmt: skip
+
+
+def _instance(wanted: Wanted, network: int, names: list[str]) -> InstanceSpec:
+    ports = files.free_ports(1 + len(names), first=OPERATOR_FIRST_PORT)
+    operators = [OperatorSpec(cluster=CONTROL_PLANE, role="control-plane", http_port=ports[0])]
+    operators += [OperatorSpec(cluster=name, role="member", http_port=port) for name, port in zip(names, ports[1:], strict=True)]
+    return InstanceSpec(
+        name=wanted.name, version=__version__, engine=wanted.engine, network=network, clusters=names, operators=operators,
+        mongod=str(wanted.mongod), mongod_version=wanted.mongod_version,
+    )  # fmt: skip
+
+
+def _write_kubeconfig(layout: Layout, instance: InstanceSpec, specs: list[ClusterSpec]) -> None:
+    servers = {
+        files.context_of(spec.name, instance=instance.name): (spec.server, spec.ca_cert, spec.admin_token) for spec in specs
+    }
+    layout.kubeconfig.touch(mode=0o600)
+    layout.kubeconfig.write_text(files.kubeconfig_text(servers, current=files.context_of(CONTROL_PLANE, instance=instance.name)))
+
+
+def _require_quantity(text: str, key: str, value: str) -> None:
+    try:
+        positive = parse_quantity(value) > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise FedstateError(f"--cluster {text!r}: {key}={value} is not a quantity like 4, 500m or 8Gi")
