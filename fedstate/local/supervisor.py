@@ -127,8 +127,8 @@ class Supervisor:
 
     async def _ready(self, names: Sequence[str]) -> None:
         for name in names:
-            while name not in self._down() and not await install.ready(self._specs[name]):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110  its readiness can only be asked for
+            while name not in self._down() and not await install.ready(self._specs[name]):  # noqa: ASYNC110  it can only be asked for
+                await asyncio.sleep(0.1)
 
     async def _answers(self, operator: OperatorSpec) -> None:
         async with aiohttp.ClientSession() as session:

@@ -1,0 +1,67 @@
+# FedState: everything a developer or a curious visitor does, from a machine with Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-kubernetes check lint types arrows format lock clean
+
+##@ Try it
+demo: $(VENV)/.demo ## Show the main job on real mongod processes: three clusters, one database, a lost primary (ARGS="--stay --no-chaos")
+	@$(BIN)/fedstate local demo $(ARGS)
+
+##@ Test it
+test: check ## All checks and all tests; with a real Kubernetes too where KUBEBUILDER_ASSETS names one
+	$(BIN)/python -X dev -W error -m pytest $(ARGS)
+
+test-fast: $(VENV)/.dev ## The tests that start neither mongod nor a real Kubernetes: at most a minute
+	$(BIN)/python -X dev -W error -m pytest -m "not mongod and not kubernetes and not e2e" $(ARGS)
+
+check: lint types arrows ## Style, types and the arrows between the layers
+
+lint: $(VENV)/.dev ## Ruff: style and known mistakes
+	$(BIN)/ruff check fedstate tests
+	$(BIN)/ruff format --check fedstate tests
+
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+arrows: $(VENV)/.dev ## import-linter: who may import whom
+	$(BIN)/lint-imports
+
+##@ Work on it
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix fedstate tests
+	$(BIN)/ruff format fedstate tests
+
+lock: $(VENV)/.dev ## Pin the newest allowed versions of all dependencies again
+	$(BIN)/pip install --quiet uv
+	for extra in local dev; do \
+	  target=$$( [ $$extra = local ] && echo demo || echo dev ); \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra $$extra --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements/$$target.txt; \
+	done
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FedState needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/.python
+	@echo "Installing (once) into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.python
+	@echo "Installing (once) into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@ $(VENV)/.demo
