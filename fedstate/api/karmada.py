@@ -1,0 +1,138 @@
+"""Karmada's kinds that FedState reads or writes, and readers of their objects.
+
+Knows which field means what, nothing about what FedState wants to do with it.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedstate.api.naming import ANNOTATION_VIP
+from fedstate.kube.objects import KubeObject, annotations_of, labels_of
+from fedstate.kube.resources import Resource
+
+CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
+PROPAGATION_POLICIES = Resource("policy.karmada.io", "v1alpha1", "propagationpolicies", "PropagationPolicy")
+OVERRIDE_POLICIES = Resource("policy.karmada.io", "v1alpha1", "overridepolicies", "OverridePolicy")
+RESOURCE_BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
+WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
+
+_DNS_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", re.IGNORECASE)
+
+
+def cluster_ready(cluster: KubeObject) -> tuple[bool, str]:
+    """Whether Karmada reaches the cluster, and the reason it gives (`NeverReported` before its first report)."""
+    for condition in (cluster.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Ready":
+            return condition.get("status") == "True", str(condition.get("reason") or "")
+    return False, "NeverReported"
+
+
+def vip_of(cluster: KubeObject) -> str | None:
+    """The address under which the cluster's node ports are reached, as its owner wrote it; None if it has none.
+
+    The annotation goes before the labels, since a label cannot hold an IPv6 address.
+    """
+    labels = labels_of(cluster)
+    for value in (annotations_of(cluster).get(ANNOTATION_VIP), labels.get("vip"), labels.get("VIP")):
+        if value and value.strip():
+            return value.strip()
+    return None
+
+
+def vip_problem(vip: str) -> str | None:
+    """What keeps `vip` from being an address for node ports; None if it is an IPv4 or IPv6 address or a DNS name."""
+    try:
+        address = ipaddress.ip_address(vip)
+    except ValueError:
+        return None if _DNS_NAME.match(vip) else f"{vip!r} is no IPv4 or IPv6 address and no DNS name"
+    if address.is_unspecified or address.is_multicast:
+        return f"{vip} is not the address of a host"
+    return None
+
+
+def canonical_vip(vip: str) -> str:
+    """One spelling per address, so that two spellings of an IPv6 address or a DNS name compare equal."""
+    try:
+        return str(ipaddress.ip_address(vip))
+    except ValueError:
+        return vip.lower().rstrip(".")
+
+
+def taints_of(cluster: KubeObject) -> tuple[Mapping[str, str], ...]:
+    return tuple((cluster.get("spec") or {}).get("taints") or ())
+
+
+def resource_summary_of(cluster: KubeObject) -> Mapping[str, Any] | None:
+    """None if Karmada collects no resources (`--enable-cluster-resource-modeling=false`) or has not yet."""
+    summary: Mapping[str, Any] | None = (cluster.get("status") or {}).get("resourceSummary")
+    return summary
+
+
+def allocatable(cluster: KubeObject) -> Mapping[str, str]:
+    return (resource_summary_of(cluster) or {}).get("allocatable") or {}
+
+
+def allocated(cluster: KubeObject) -> Mapping[str, str]:
+    """Requested by pods that are bound to nodes."""
+    return (resource_summary_of(cluster) or {}).get("allocated") or {}
+
+
+def allocating(cluster: KubeObject) -> Mapping[str, str]:
+    """Requested by pods that wait for a node."""
+    return (resource_summary_of(cluster) or {}).get("allocating") or {}
+
+
+def provider_of(cluster: KubeObject) -> str:
+    return str((cluster.get("spec") or {}).get("provider") or "")
+
+
+def region_of(cluster: KubeObject) -> str:
+    return str((cluster.get("spec") or {}).get("region") or "")
+
+
+def zones_of(cluster: KubeObject) -> tuple[str, ...]:
+    spec = cluster.get("spec") or {}
+    zones = tuple(str(zone) for zone in spec.get("zones") or ())
+    return zones or ((str(spec["zone"]),) if spec.get("zone") else ())
+
+
+def enables(cluster: KubeObject, resource: Resource) -> bool | None:
+    """Whether the cluster serves `resource`; None while Karmada does not know all of its APIs."""
+    status = cluster.get("status") or {}
+    enablements = status.get("apiEnablements")
+    for entry in enablements or ():
+        if entry.get("groupVersion") == resource.api_version:
+            return any(item.get("kind") == resource.kind for item in entry.get("resources") or ())
+    if not enablements:
+        return None
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "CompleteAPIEnablements":
+            return False if condition.get("status") == "True" else None
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregatedItem:
+    """One cluster's part of a binding's aggregated status. It goes stale, without saying so, when the cluster dies."""
+
+    applied: bool
+    applied_message: str
+    health: str
+    status: Mapping[str, Any] | None
+
+
+def aggregated_statuses(binding: KubeObject) -> dict[str, AggregatedItem]:
+    """What each cluster last reported through Karmada, by cluster name."""
+    items = (binding.get("status") or {}).get("aggregatedStatus") or ()
+    return {
+        str(item.get("clusterName") or ""): AggregatedItem(
+            applied=bool(item.get("applied")),
+            applied_message=str(item.get("appliedMessage") or ""),
+            health=str(item.get("health") or "Unknown"),
+            status=item.get("status"),
+        )
+        for item in items
+    }
