@@ -2,7 +2,14 @@
 
 
 class FedstateError(Exception):
-    """Something FedState understands well enough to say in a sentence to whoever runs it."""
+    """Something FedState understands well enough to say in a sentence to whoever runs it.
+
+    `retry_after` is how many seconds to wait before trying again, where somebody asked for a certain time; `routine` marks what
+    belongs to normal life with several writers, and is not worth a warning.
+    """
+
+    retry_after: float | None = None
+    routine: bool = False
 
 
 class TerminalError(FedstateError):

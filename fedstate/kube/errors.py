@@ -53,6 +53,8 @@ class NotFound(ApiError):
 class Conflict(ApiError):
     """Somebody else changed the object since it was read, or owns the field."""
 
+    routine = True
+
 
 class AlreadyExists(Conflict):
     """An object of this name exists."""

@@ -1,0 +1,1 @@
+"""The controller machinery: keys, results, queues, workers. Does not know what the objects mean."""

@@ -1,0 +1,118 @@
+"""Workers that take keys from a queue, reconcile them, and put them back as the outcome says.
+
+The whole retry policy is `_handle`. Knows nothing of what the keys name.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+
+from fedstate.control.context import CONTROLLER, OBJECT, RECONCILE_ID
+from fedstate.control.metrics import ControllerMetrics
+from fedstate.control.reconciler import Reconciler, Result
+from fedstate.control.workqueue import Item, QueueShutDown, WorkQueue
+from fedstate.errors import FedstateError, TerminalError
+
+_log = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT = 30.0
+
+
+class Controller:
+    """Reconciles the keys in `queue`, up to `workers` at a time, each for at most `reconcile_timeout` seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        reconciler: Reconciler,
+        *,
+        workers: int = 4,
+        reconcile_timeout: float = 120.0,
+        drain_timeout: float = DRAIN_TIMEOUT,
+        queue: WorkQueue | None = None,
+    ) -> None:
+        self.name = name
+        self.queue = queue or WorkQueue(name)
+        self._reconciler = reconciler
+        self._workers = workers
+        self._reconcile_timeout = reconcile_timeout
+        self._drain_timeout = drain_timeout
+        self._metrics = ControllerMetrics(name, workers)
+
+    async def run(self) -> None:
+        """Works until cancelled; then takes nothing new, and gives what is in work `drain_timeout` seconds to finish."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._workers):
+                group.create_task(self._work(), name=f"{self.name} worker {number}")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self._drain()
+
+    async def _drain(self) -> None:
+        self.queue.shut_down()
+        try:
+            async with asyncio.timeout(self._drain_timeout):
+                await self.queue.wait_idle()
+        except TimeoutError:
+            _log.warning("reconciles did not finish in time and are cancelled", extra={"controller": self.name})
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                item = await self.queue.get()
+            except QueueShutDown:
+                return
+            try:
+                with self._metrics.active.track_inprogress():
+                    await self._handle(item)
+            finally:
+                self.queue.done(item.key)
+
+    async def _handle(self, item: Item) -> None:
+        CONTROLLER.set(self.name)
+        OBJECT.set(str(item.key))
+        RECONCILE_ID.set(uuid.uuid4().hex[:12])
+        begun = time.perf_counter()
+        deadline = asyncio.timeout(self._reconcile_timeout)
+        try:
+            async with deadline:
+                result = await self._reconciler.reconcile(item.key)
+        except TerminalError as error:
+            self._metrics.terminal_errors.inc()
+            self._failed(item, retry=False)
+            _log.error("cannot be reconciled until the object changes", extra={"reason": error.reason, "error": error.message})
+        except FedstateError as error:
+            delay = self._failed(item, after=error.retry_after)
+            level = logging.DEBUG if error.routine else logging.WARNING
+            _log.log(level, "reconcile failed, trying again", extra={"error": str(error), "retry_in_seconds": round(delay, 3)})
+        except Exception as error:  # noqa: BLE001 - the one place where a bug in a reconciler ends
+            delay = self._failed(item)
+            if isinstance(error, TimeoutError) and deadline.expired():
+                self._metrics.timeouts.inc()
+                _log.warning("reconcile took too long and was cancelled", extra={"limit_seconds": self._reconcile_timeout})
+            else:
+                self._metrics.panics.inc()
+                _log.exception("reconcile failed unexpectedly, trying again", extra={"retry_in_seconds": round(delay, 3)})
+        else:
+            self._succeeded(item, result)
+        finally:
+            self._metrics.duration.observe(time.perf_counter() - begun)
+
+    def _succeeded(self, item: Item, result: Result) -> None:
+        self.queue.forget(item.key)
+        if result.requeue_after is None:
+            self._metrics.results["success"].inc()
+            return
+        priority = item.priority if result.priority is None else result.priority
+        self.queue.add(item.key, after=result.requeue_after, priority=priority)
+        self._metrics.results["requeue_after"].inc()
+
+    def _failed(self, item: Item, *, after: float | None = None, retry: bool = True) -> float:
+        self._metrics.results["error"].inc()
+        self._metrics.errors.inc()
+        if retry:
+            return self.queue.retry(item.key, priority=item.priority, after=after)
+        self.queue.forget(item.key)
+        return 0.0
