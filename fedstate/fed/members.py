@@ -1,0 +1,141 @@
+"""The objects of an instance that every cluster gets the same: the inert template, the member plan, copies of what the user refers to.
+
+Copies, since Karmada lets one policy claim an object: two instances may share a ConfigMap, their policies may not. Pure.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fedstate.api.federated import MultiCloudMongoDB
+from fedstate.api.naming import (
+    AUTH_ROOT_PASSWORD,
+    LABEL_INSTANCE_UID,
+    MONGODBS,
+    auth_secret_name,
+    hostconf_name,
+    standard_labels,
+)
+from fedstate.api.replset import ReplsetPlan, hostconf_data
+from fedstate.kube.objects import KubeObject
+
+ROLLED_FIELDS = ("image", "imagePullPolicy", "imagePullSecret", "resources", "customConfigRef", "metricsExporterSpec", "podSpec")
+"""Fields whose change restarts members, and which therefore reach one cluster after another."""
+
+
+def config_copy_name(instance: str) -> str:
+    return f"{instance}-config"
+
+
+def pull_secret_name(instance: str) -> str:
+    return f"{instance}-pull"
+
+
+def template(instance: MultiCloudMongoDB) -> KubeObject:
+    """The MongoDB that Karmada distributes. Its stamp is empty, so no data plane acts on it as it stands."""
+    spec: dict[str, Any] = {
+        "type": "ReplicaSet",
+        "members": instance.replicaset,
+        "arbiter": False,
+        "rsInit": False,
+        "federation": {},
+        "image": instance.image,
+        "imagePullPolicy": instance.image_pull_policy,
+        "memberConfigRef": hostconf_name(instance.name),
+        "persistence": _persistence(instance),
+        "resources": instance.resources,
+        "metricsExporterSpec": _exporter(instance),
+        "rootPasswordSecretRef": {"name": auth_secret_name(instance.name), "key": AUTH_ROOT_PASSWORD},
+        "dbUserSpec": {},
+    }
+    if has_pull_secret(instance):
+        spec["imagePullSecret"] = pull_secret_name(instance.name)
+    if instance.config_ref:
+        spec["customConfigRef"] = config_copy_name(instance.name)
+    pod_spec = _pod_spec(instance)
+    if pod_spec:
+        spec["podSpec"] = pod_spec
+    return {
+        "apiVersion": MONGODBS.api_version,
+        "kind": MONGODBS.kind,
+        "metadata": _metadata(instance.namespace, instance.name, instance.name, "database"),
+        "spec": spec,
+    }
+
+
+def hostconf(namespace: str, instance: str, instance_uid: str, plan: ReplsetPlan) -> KubeObject:
+    """The ConfigMap that tells every data plane which members the replica set has."""
+    metadata = _metadata(namespace, hostconf_name(instance), instance, "hostconf")
+    metadata["labels"][LABEL_INSTANCE_UID] = instance_uid
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": hostconf_data(plan)}
+
+
+def config_copy(instance: MultiCloudMongoDB, data: Mapping[str, str]) -> KubeObject:
+    """The user's MongoDB configuration under a name of the instance's own."""
+    metadata = _metadata(instance.namespace, config_copy_name(instance.name), instance.name, "config")
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+
+
+def pull_secret_copy(instance: MultiCloudMongoDB, source: KubeObject | None) -> KubeObject:
+    """The registry's credentials under a name of the instance's own: copied from `source`, or made from the inline user."""
+    metadata = _metadata(instance.namespace, pull_secret_name(instance.name), instance.name, "pull-secret")
+    if source is not None:
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": source.get("type") or "kubernetes.io/dockerconfigjson",
+            "metadata": metadata,
+            "data": dict(source.get("data") or {}),
+        }
+    user, password = instance.image_pull_secret.user or "", instance.image_pull_secret.password or ""
+    login = {
+        "username": user,
+        "password": password,
+        "auth": base64.b64encode(f"{user}:{password}".encode()).decode(),
+    }
+    document = json.dumps({"auths": {registry_of(instance.image): login}}, separators=(",", ":"))
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "metadata": metadata,
+        "data": {".dockerconfigjson": base64.b64encode(document.encode()).decode()},
+    }
+
+
+def has_pull_secret(instance: MultiCloudMongoDB) -> bool:
+    return bool(instance.image_pull_secret.name or instance.image_pull_secret.user)
+
+
+def registry_of(image: str) -> str:
+    """The registry an image is pulled from, as a Docker configuration names it."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return first
+    return "https://index.docker.io/v1/"
+
+
+def _metadata(namespace: str, name: str, instance: str, component: str) -> dict[str, Any]:
+    return {"name": name, "namespace": namespace, "labels": standard_labels(instance, component)}
+
+
+def _persistence(instance: MultiCloudMongoDB) -> dict[str, Any]:
+    persistence = {"storage": instance.storage.size, "reclaimPolicy": instance.storage.reclaim_policy}
+    if instance.storage.storage_class:
+        persistence["storageClassName"] = instance.storage.storage_class
+    return persistence
+
+
+def _exporter(instance: MultiCloudMongoDB) -> dict[str, Any]:
+    exporter: dict[str, Any] = {"enable": instance.export_enabled}
+    if instance.export_resources:
+        exporter["resources"] = instance.export_resources
+    return exporter
+
+
+def _pod_spec(instance: MultiCloudMongoDB) -> dict[str, Any]:
+    pod_spec = {name: value for name, value in instance.pod_spec.items() if value is not None}
+    if instance.node_select:
+        pod_spec["nodeSelector"] = {**instance.node_select, **(pod_spec.get("nodeSelector") or {})}
+    return pod_spec

@@ -1,0 +1,156 @@
+"""What to do next for one instance: an ordered list of requests, each safe to repeat and safe to be the last.
+
+Pure. The order in `_distribution` is the order in which Karmada has to see things; the policy is last but one for it.
+"""
+
+from fedstate.api.federated import MultiCloudMongoDB
+from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES, vip_problem
+from fedstate.api.naming import FINALIZER_MULTI, MONGODBS, MULTI_CLOUD_MONGODBS, auth_secret_name, hostconf_name
+from fedstate.api.placement import Placement
+from fedstate.fed import members
+from fedstate.fed.auth import Entropy, auth_secret, is_complete
+from fedstate.fed.changes import Action, Verb, applied, deleted, finalizers_set
+from fedstate.fed.cleanup import cleanup_map
+from fedstate.fed.ending import plan_for_cleanup, plan_for_deletion
+from fedstate.fed.observed import Observed
+from fedstate.fed.outcome import FederationPlan, Stage
+from fedstate.fed.policies import clusters_of, override_policy, propagation_policy, tasks_of
+from fedstate.fed.roster import Roster, let_go, roster_for, vip_for
+from fedstate.kube.objects import finalizers_of
+from fedstate.kube.resources import CONFIG_MAPS, SECRETS
+
+
+def plan_for(observed: Observed, entropy: Entropy) -> FederationPlan:
+    """The next steps; `entropy` is drawn from only when a new instance needs its secrets."""
+    if observed.raw is None:
+        return plan_for_cleanup(observed)
+    if observed.deleting:
+        return plan_for_deletion(observed)
+    if observed.instance is None:
+        return FederationPlan(stage=Stage.BLOCKED, problems=(observed.spec_problem or "the spec cannot be read",))
+    placement, problems = usable_placement(observed)
+    fresh = observed.objects.template is None
+    if fresh:
+        problems = (*observed.references.problems, *problems)
+    if placement is None or (fresh and problems):
+        stage = Stage.BLOCKED if problems else Stage.UNPLACED
+        waiting = () if problems else ("a placement (the annotation schedulerResult)",)
+        return FederationPlan(stage=stage, actions=tuple(_claim(observed)), waiting=waiting, problems=problems)
+    roster = roster_for(observed, placement)
+    actions = [*_claim(observed), *_distribution(observed, observed.instance, roster, entropy), *_forgotten(observed, placement)]
+    return FederationPlan(
+        stage=Stage.RUNNING,
+        actions=tuple(actions),
+        roster=roster,
+        waiting=roster.waiting,
+        problems=(*problems, *observed.references.problems) if not fresh else problems,
+    )
+
+
+def usable_placement(observed: Observed) -> tuple[Placement | None, tuple[str, ...]]:
+    """The placement to arrive at, and what is wrong with the one that is asked for.
+
+    A placement that cannot be followed changes nothing: what runs stays as it was placed before.
+    """
+    asked = observed.instance.placement if observed.instance is not None else None
+    problems = () if asked is None else placement_problems(observed, asked)
+    if observed.placement_problem is not None:
+        problems = (observed.placement_problem,)
+    if asked is not None and not problems:
+        return asked, ()
+    standing = {task.cluster: task for task in tasks_of(observed.objects.override).values() if not task.decommission}
+    if not standing or observed.objects.template is None:
+        return None, problems
+    carries_arbiter = next((cluster for cluster, task in standing.items() if task.arbiter), None)
+    return Placement.of({cluster: task.members for cluster, task in standing.items()}, carries_arbiter), problems
+
+
+def placement_problems(observed: Observed, placement: Placement) -> tuple[str, ...]:
+    """Why `placement` cannot be followed, in sentences that name what has to change."""
+    where = "metadata.annotations.schedulerResult"
+    if placement.total == 0:
+        return (f"{where}: places no data member on any cluster",)
+    current = tasks_of(observed.objects.override)
+    problems = []
+    for entry in placement.clusters:
+        vip = vip_for(observed, entry.cluster, current)
+        if entry.cluster not in observed.clusters and entry.cluster not in current:
+            problems.append(f"{where}: cluster {entry.cluster} is not joined to Karmada")
+        elif not vip:
+            problems.append(f"{where}: cluster {entry.cluster} has no VIP; set the label vip on the Cluster {entry.cluster}")
+        elif (problem := vip_problem(vip)) is not None:
+            problems.append(f"Cluster {entry.cluster}: {problem}; correct its label vip")
+    return tuple(problems)
+
+
+def _claim(observed: Observed) -> list[Action]:
+    raw = observed.raw or {}
+    present = finalizers_of(raw)
+    return [] if FINALIZER_MULTI in present else [finalizers_set(MULTI_CLOUD_MONGODBS, raw, [*present, FINALIZER_MULTI])]
+
+
+def _distribution(observed: Observed, instance: MultiCloudMongoDB, roster: Roster, entropy: Entropy) -> list[Action]:
+    """Secrets and plan, then the rules, then the policy, the template last.
+
+    A cluster must have its rule before the policy names it, and keeps the rule until the policy no longer does.
+    """
+    namespace, name, objects = observed.namespace, observed.name, observed.objects
+    actions = _secrets(observed, instance, entropy)
+    if roster.plan is not None:
+        desired = members.hostconf(namespace, name, observed.uid, roster.plan)
+        actions += applied(CONFIG_MAPS, objects.hostconf, desired, unchanged_since_read=True)
+    override = override_policy(namespace, name, roster.tasks.values(), instance_uid=observed.uid, plan=roster.plan)
+    actions += applied(OVERRIDE_POLICIES, objects.override, override)
+    policy = propagation_policy(
+        namespace, name, clusters=roster.staying, dependencies=_dependencies(instance), preserve=True
+    )
+    actions += applied(PROPAGATION_POLICIES, objects.propagation, policy)
+    if not observed.references.problems:
+        actions += applied(MONGODBS, objects.template, members.template(instance))
+        actions += [] if instance.config_ref else deleted(CONFIG_MAPS, objects.config)
+        actions += [] if members.has_pull_secret(instance) else deleted(SECRETS, objects.pull_secret)
+    return actions
+
+
+def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) -> list[Action]:
+    objects, references = observed.objects, observed.references
+    actions: list[Action] = []
+    if not is_complete(objects.auth):
+        secret = auth_secret(
+            instance.namespace,
+            instance.name,
+            existing=objects.auth,
+            root_password=references.root_password or instance.root_password,
+            entropy=entropy,
+        )
+        verb = Verb.CREATE if objects.auth is None else Verb.APPLY
+        actions.append(Action(verb=verb, resource=SECRETS, obj=secret))
+    if references.config is not None:
+        actions += applied(CONFIG_MAPS, objects.config, members.config_copy(instance, references.config))
+    if members.has_pull_secret(instance) and (references.pull_secret is not None or instance.image_pull_secret.user):
+        actions += applied(SECRETS, objects.pull_secret, members.pull_secret_copy(instance, references.pull_secret))
+    return actions
+
+
+def _dependencies(instance: MultiCloudMongoDB) -> list[tuple[str, str]]:
+    dependencies = [("Secret", auth_secret_name(instance.name)), ("ConfigMap", hostconf_name(instance.name))]
+    if instance.config_ref:
+        dependencies.append(("ConfigMap", members.config_copy_name(instance.name)))
+    if members.has_pull_secret(instance):
+        dependencies.append(("Secret", members.pull_secret_name(instance.name)))
+    return dependencies
+
+
+def _forgotten(observed: Observed, placement: Placement) -> list[Action]:
+    """Former instances' clusters leave the memory once they have confirmed and are out of the policy, or wanted again."""
+    bound = set(clusters_of(observed.objects.propagation)) | set(observed.reports)
+    rest = {
+        cluster: entry
+        for cluster, entry in observed.pending.items()
+        if not let_go(observed, cluster, entry.instance_uid) or (cluster not in placement.members and cluster in bound)
+    }
+    if rest == observed.pending:
+        return []
+    if not rest:
+        return deleted(CONFIG_MAPS, observed.objects.cleanup)
+    return applied(CONFIG_MAPS, observed.objects.cleanup, cleanup_map(observed.namespace, observed.name, rest))
