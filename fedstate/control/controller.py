@@ -33,7 +33,7 @@ class Controller:
         queue: WorkQueue | None = None,
     ) -> None:
         self.name = name
-        self.queue = queue or WorkQueue(name)
+        self.queue = queue if queue is not None else WorkQueue(name)
         self._reconciler = reconciler
         self._workers = workers
         self._reconcile_timeout = reconcile_timeout
