@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedstate.kube.objects import KubeObject, deletion_timestamp_of, name_of
+from fedstate.local.karmada.conditions import Verdict, with_verdict
 from fedstate.local.karmada.matching import matches_cluster, tolerates
 
 NOT_SELECTED = "cluster(s) did not match the placement cluster affinity constraint"
@@ -88,3 +90,22 @@ def evicted_by(placement: Mapping[str, Any], taints: Iterable[Mapping[str, Any]]
     """Whether a NoExecute taint drives a resource with this placement out of a cluster."""
     tolerations = placement.get("clusterTolerations") or ()
     return any(taint["effect"] == "NoExecute" and not tolerates(tolerations, taint) for taint in taints)
+
+
+def placement_record(binding: KubeObject) -> str:
+    """The annotation by which a binding tells for which placement it was scheduled."""
+    return json.dumps(binding["spec"].get("placement") or {}, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def scheduling_status(binding: KubeObject, selection: Selection, *, changed: bool, now: str) -> dict[str, Any]:
+    """The binding's status after scheduling; a failure leaves the time and the generation of the last success."""
+    status = dict(binding.get("status") or {})
+    if not selection.clusters:
+        verdict = Verdict(type="Scheduled", status=False, reason="NoClusterFit", message=selection.message)
+    else:
+        verdict = Verdict(type="Scheduled", status=True, reason="Success", message="Binding has been scheduled successfully.")
+        status["schedulerObservedGeneration"] = binding["metadata"]["generation"]
+        if changed or "lastScheduledTime" not in status:
+            status["lastScheduledTime"] = now
+    status["conditions"] = with_verdict(status.get("conditions"), verdict, now)
+    return status

@@ -1,0 +1,9 @@
+"""The part of Karmada that FedState uses, for local mode: from templates and policies to member objects, and their status back.
+
+True to Karmada where that is unpleasant, too. Runs no Lua: interpreter customizations are stored, and every object counts as healthy.
+"""
+
+from fedstate.local.karmada.joining import install_crds, join, unjoin
+from fedstate.local.karmada.standin import KarmadaStandIn
+
+__all__ = ["KarmadaStandIn", "install_crds", "join", "unjoin"]

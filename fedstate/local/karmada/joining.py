@@ -1,0 +1,74 @@
+"""What a user of Karmada does to have a control plane and members: its kinds, join, unjoin."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from importlib.resources import files
+
+import yaml
+
+from fedstate.api.karmada import CLUSTERS
+from fedstate.api.naming import FIELD_MANAGER_LOCAL
+from fedstate.kube.client import KubeClient
+from fedstate.kube.errors import NotFound
+from fedstate.kube.objects import KubeObject, owner_reference
+from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS
+from fedstate.local.karmada import names
+
+
+async def install_crds(client: KubeClient) -> None:
+    """Karmada's kinds on the control plane; those that are there are brought up to date."""
+    for crd in yaml.safe_load_all(files(__package__).joinpath("crds.yaml").read_text()):
+        await client.apply(CUSTOM_RESOURCE_DEFINITIONS, crd, field_manager=FIELD_MANAGER_LOCAL)
+
+
+async def join(
+    client: KubeClient,
+    *,
+    name: str,
+    api_endpoint: str,
+    token: str,
+    ca_pem: str | bytes,
+    region: str = "",
+    zone: str = "",
+    provider: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Make `name` a member, or bring its credentials and labels up to date. Its Secret goes with the Cluster."""
+    await client.apply(NAMESPACES, {"metadata": {"name": names.CLUSTER_NAMESPACE}}, field_manager=FIELD_MANAGER_LOCAL)
+    secret = _secret(name, token, ca_pem)
+    await client.apply(SECRETS, secret, field_manager=FIELD_MANAGER_LOCAL)
+    spec = {
+        "id": name,
+        "syncMode": "Push",
+        "apiEndpoint": api_endpoint,
+        "secretRef": {"name": name, "namespace": names.CLUSTER_NAMESPACE},
+        "provider": provider,
+        "region": region,
+        "zones": [zone] if zone else [],
+    }
+    cluster = {
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {field: value for field, value in spec.items() if value},
+    }
+    created = await client.apply(CLUSTERS, cluster, field_manager=FIELD_MANAGER_LOCAL)
+    secret["metadata"]["ownerReferences"] = [owner_reference(created, controller=False, block_deletion=False)]
+    await client.apply(SECRETS, secret, field_manager=FIELD_MANAGER_LOCAL)
+
+
+def _secret(name: str, token: str, ca_pem: str | bytes) -> KubeObject:
+    authority = ca_pem.encode() if isinstance(ca_pem, str) else ca_pem
+    return {
+        "metadata": {"name": name, "namespace": names.CLUSTER_NAMESPACE},
+        "type": "Opaque",
+        "data": {"token": b64encode(token.encode()).decode(), "caBundle": b64encode(authority).decode()},
+    }
+
+
+async def unjoin(client: KubeClient, name: str) -> None:
+    """Ask for the end of a membership. The stand-in lets the Cluster go when its Works are gone; none of that name is as good."""
+    try:
+        await client.delete(CLUSTERS, name)
+    except NotFound:
+        return
