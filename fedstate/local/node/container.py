@@ -45,6 +45,7 @@ class ContainerRuntime:
         self._probing: Probing | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._blocked = False
+        self._remembered = False
 
     @property
     def is_init(self) -> bool:
@@ -60,6 +61,7 @@ class ContainerRuntime:
 
     def remember(self, state: State, last: Terminated | None, restarts: int) -> None:
         """Take over what an earlier agent reported; a run that it saw has ended with it."""
+        self._remembered = True
         self._last = last
         self._runs = restarts + (0 if isinstance(state, Waiting) and last is None else 1)
         if isinstance(state, Running):
@@ -154,8 +156,9 @@ class ContainerRuntime:
     async def _start(self, program: Program, ground: Ground) -> None:
         if isinstance(self._state, Terminated):
             self._last = self._state
-        if self._runs:
+        if self._runs and not self._remembered:  # what a restart of the node costs is not the container's failure
             self._backoff.restarted()
+        self._remembered = False
         self._runs += 1
         self._blocked = False
         self._log_path(self._runs - 3).unlink(missing_ok=True)
@@ -191,7 +194,7 @@ class ContainerRuntime:
         image = self.spec.get("image")
         if self._runs > 1:
             return
-        if program is Program.MONGOD:
+        if program is Program.MONGOD and not self.is_init:
             where = f"mongod {self._around.mongod_version} from {self._around.mongod}"
             self._around.say(self._pod, "Normal", "ImageMapped", f"image {image} runs as {where}")
         else:

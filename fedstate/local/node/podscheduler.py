@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fedstate.control.controller import Controller
 from fedstate.control.reconciler import DONE, Result
@@ -12,12 +12,23 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import Conflict, NotFound
 from fedstate.kube.events import EventRecorder
 from fedstate.kube.informer import InformerSet
-from fedstate.kube.objects import Key, KubeObject, deletion_timestamp_of, format_time, key_of, name_of, namespace_of, uid_of
+from fedstate.kube.objects import (
+    Key,
+    KubeObject,
+    deletion_timestamp_of,
+    format_time,
+    key_of,
+    name_of,
+    namespace_of,
+    parse_time,
+    uid_of,
+)
 from fedstate.kube.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from fedstate.local.node.fitting import choose_node, finished
 
 NAME = "default-scheduler"
 _WAITING = "waiting"
+_PATIENCE = timedelta(seconds=2)
 
 
 class PodScheduler:
@@ -47,6 +58,8 @@ class PodScheduler:
         if pod is None or not is_waiting(pod) or uid_of(pod) in self._assumed:
             return DONE
         problem = self._claim_problem(pod)
+        if problem and datetime.now(UTC) - parse_time(pod["metadata"]["creationTimestamp"]) < _PATIENCE:
+            return Result(requeue_after=1.0)  # its claims were made with it and are being bound; nothing to complain of
         if problem:
             await self._refuse(pod, f"0/{len(self._nodes)} nodes are available: {problem}.")
             return DONE
