@@ -88,7 +88,7 @@ def documents(file: Path) -> list[dict[str, Any]]:
 async def _established(client: KubeClient, name: str) -> None:
     async with asyncio.timeout(ESTABLISH_TIMEOUT):
         while True:
-            conditions = (await client.get(CUSTOM_RESOURCE_DEFINITIONS, name)).get("status", {}).get("conditions", [])
+            conditions = (await client.get(CUSTOM_RESOURCE_DEFINITIONS, name)).get("status", {}).get("conditions") or []
             if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
                 return
             await asyncio.sleep(0.05)  # told only by the object's state

@@ -1,0 +1,111 @@
+"""What `local up` writes: sizes that are read, files that are kept, and the sentences for wrong input."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedstate.errors import FedstateError
+from fedstate.local.create import ClusterSize, Wanted, cluster_specs, create, default_sizes, parse_size
+from fedstate.local.layout import CONTROL_PLANE, Layout, layout_of, read_instance
+
+
+def wanted(*sizes: ClusterSize, name: str = "default") -> Wanted:
+    return Wanted(
+        name=name, engine="embedded", clusters=sizes or default_sizes(3), mongod=Path("/bin/true"), mongod_version="6.0.5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("eu-1", ClusterSize(name="eu-1")),
+        ("c1,nodes=1,cpu=500m,memory=1Gi", ClusterSize(name="c1", nodes=1, cpu="500m", memory="1Gi")),
+        ("c1,region=eu,zone=eu-a", ClusterSize(name="c1", region="eu", zone="eu-a")),
+    ],
+)
+def test_cluster_size_is_read(text: str, size: ClusterSize) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("c1,cpus=4", "'cpus=4' is none of cpu=…, memory=…, nodes=…, region=…, zone=…"),
+        ("c1,cpu", "'cpu' is none of"),
+        ("c1,cpu=four", "cpu=four is not a quantity like 4, 500m or 8Gi"),
+        ("c1,memory=-1Gi", "memory=-1Gi is not a quantity"),
+        ("c1,nodes=0", "nodes=0 should be a number from 1 to 50"),
+        ("C1", "the name may have lower-case letters"),
+        ("control-plane", "not be 'control-plane'"),
+        ("", "the name may have lower-case letters"),
+    ],
+)
+def test_wrong_cluster_size_is_refused_with_the_part_that_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(FedstateError) as caught:
+        parse_size(text)
+    assert message in str(caught.value)
+
+
+def test_members_get_addresses_of_their_own_and_the_kubeconfig_a_context_each(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    instance = create(layout, wanted())
+    specs = cluster_specs(layout, instance)
+    assert list(specs) == [CONTROL_PLANE, "eu-1", "us-1", "ap-1"]
+    members = [specs[name] for name in instance.clusters]
+    assert len({spec.vip for spec in members}) == 3
+    assert len({spec.port for spec in specs.values()}) == 4
+    assert len({spec.admin_token for spec in specs.values()}) == 4
+    kubeconfig = yaml.safe_load(layout.kubeconfig.read_text())
+    assert [c["name"] for c in kubeconfig["contexts"]] == ["fedstate", "fedstate-eu-1", "fedstate-us-1", "fedstate-ap-1"]
+    assert kubeconfig["current-context"] == "fedstate"
+
+
+def test_files_with_credentials_are_readable_by_the_owner_alone(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    create(layout, wanted())
+    for path in [layout.kubeconfig, layout.cluster("eu-1") / "cluster.json", *(layout.directory / "pki").iterdir()]:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_second_up_keeps_the_instance_as_it_is(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    first = create(layout, wanted())
+    before = (layout.cluster("eu-1") / "cluster.json").read_bytes()
+    assert create(layout, wanted()) == first == read_instance(layout)
+    assert (layout.cluster("eu-1") / "cluster.json").read_bytes() == before
+
+
+def test_up_with_other_clusters_says_how_to_get_them(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    create(layout, wanted())
+    with pytest.raises(
+        FedstateError, match=r"exists with clusters eu-1, us-1, ap-1 .* `fedstate local down --name default` removes it"
+    ):
+        create(layout, wanted(ClusterSize(name="c1")))
+
+
+def test_cluster_name_twice_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    with pytest.raises(FedstateError, match="every name once"):
+        create(layout, wanted(ClusterSize(name="c1"), ClusterSize(name="c1")))
+    assert not layout.directory.exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Über", "x" * 41, "-a"])
+def test_instance_name_cannot_leave_its_directory(name: str) -> None:
+    with pytest.raises(FedstateError, match="--name"):
+        layout_of(name)
+
+
+def test_missing_instance_says_how_to_create_it(tmp_path: Path) -> None:
+    with pytest.raises(FedstateError, match="`fedstate local up` creates it"):
+        read_instance(Layout(tmp_path / "none"))
+
+
+def test_unreadable_state_says_how_to_remove_it(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({"name": 1}))
+    with pytest.raises(FedstateError, match="`fedstate local down` removes the instance"):
+        read_instance(Layout(tmp_path))
