@@ -50,6 +50,10 @@ class Controller:
             finally:
                 await self._drain()
 
+    def abandon(self) -> None:
+        """Makes the next end of `run` an immediate one: this process may no longer act."""
+        self._drain_timeout = 0.0
+
     async def _drain(self) -> None:
         self.queue.shut_down()
         try:
