@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 import yaml
@@ -11,16 +12,29 @@ import yaml
 from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import FIELD_MANAGER_LOCAL
 from fedstate.kube.client import KubeClient
-from fedstate.kube.errors import NotFound
+from fedstate.kube.errors import NotFound, ServerError
 from fedstate.kube.objects import KubeObject, owner_reference
-from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS
+from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS, Resource
 from fedstate.local.karmada import names
+
+SERVED_POLL = 0.1
 
 
 async def install_crds(client: KubeClient) -> None:
     """Karmada's kinds on the control plane; those that are there are brought up to date."""
     for crd in yaml.safe_load_all(files(__package__).joinpath("crds.yaml").read_text()):
         await client.apply(CUSTOM_RESOURCE_DEFINITIONS, crd, field_manager=FIELD_MANAGER_LOCAL)
+
+
+async def wait_served(client: KubeClient, resources: Iterable[Resource]) -> None:
+    """Returns when the control plane serves the kinds: a definition takes a moment to become one."""
+    for resource in resources:
+        while True:
+            try:
+                await client.list(resource, limit=1)
+                break
+            except (NotFound, ServerError):
+                await asyncio.sleep(SERVED_POLL)
 
 
 async def join(

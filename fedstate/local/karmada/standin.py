@@ -13,6 +13,7 @@ from fedstate.local.karmada.claims import PolicyReconciler
 from fedstate.local.karmada.clusters import Clusters
 from fedstate.local.karmada.detector import Detector
 from fedstate.local.karmada.health import Pace
+from fedstate.local.karmada.joining import install_crds, wait_served
 from fedstate.local.karmada.namespaces import NamespaceReconciler
 from fedstate.local.karmada.plane import ControlPlane
 from fedstate.local.karmada.templates import Templates
@@ -22,7 +23,7 @@ DRAIN_TIMEOUT = 2.0
 
 
 class KarmadaStandIn:
-    """What FedState uses of Karmada, on a control plane that has its kinds (`install_crds`).
+    """What FedState uses of Karmada, on a control plane.
 
     `eviction_timeout` None is a Karmada with its failover gates off: a NoExecute taint changes nothing.
     """
@@ -40,8 +41,10 @@ class KarmadaStandIn:
         self._eviction_timeout = eviction_timeout
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Runs until cancelled; puts Karmada's kinds in place first."""
+        await install_crds(self._client)
         plane = ControlPlane(self._client)
+        await wait_served(self._client, [informer.resource for informer in plane.informers])
         async with TaskGroup() as group:
             group.create_task(plane.informers.run(), name="control plane caches")
             group.create_task(plane.events.run(), name="events")
