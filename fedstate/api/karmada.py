@@ -99,19 +99,27 @@ def zones_of(cluster: KubeObject) -> tuple[str, ...]:
     return zones or ((str(spec["zone"]),) if spec.get("zone") else ())
 
 
-def enables(cluster: KubeObject, resource: Resource) -> bool | None:
-    """Whether the cluster serves `resource`; None while Karmada does not know all of its APIs."""
+def served_kinds(cluster: KubeObject) -> tuple[frozenset[tuple[str, str]], bool]:
+    """The (group version, kind) pairs the cluster is known to serve, and whether those are all of them."""
     status = cluster.get("status") or {}
-    enablements = status.get("apiEnablements")
-    for entry in enablements or ():
-        if entry.get("groupVersion") == resource.api_version:
-            return any(item.get("kind") == resource.kind for item in entry.get("resources") or ())
-    if not enablements:
-        return None
+    enablements = status.get("apiEnablements") or ()
+    kinds = frozenset(
+        (str(entry.get("groupVersion") or ""), str(item.get("kind") or ""))
+        for entry in enablements
+        for item in entry.get("resources") or ()
+    )
     for condition in status.get("conditions") or ():
         if condition.get("type") == "CompleteAPIEnablements":
-            return False if condition.get("status") == "True" else None
-    return False
+            return kinds, bool(kinds) and condition.get("status") == "True"
+    return kinds, bool(kinds)
+
+
+def enables(cluster: KubeObject, resource: Resource) -> bool | None:
+    """Whether the cluster serves `resource`; None while Karmada does not know all of its APIs."""
+    kinds, complete = served_kinds(cluster)
+    if (resource.api_version, resource.kind) in kinds:
+        return True
+    return False if complete else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

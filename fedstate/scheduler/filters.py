@@ -1,0 +1,94 @@
+"""Which clusters can take one more member of an instance: one function per rule, each naming what it misses.
+
+A rule looks at one cluster and never at what the cluster already carries.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fedstate.api.federated import SpreadConstraints
+from fedstate.kube.resources import Resource
+from fedstate.scheduler.middleware import Demand
+from fedstate.scheduler.snapshot import ClusterSnapshot
+
+NO_VIP = 'no VIP (label "vip" or annotation middleware.fedstate.io/vip)'
+_REPELLING = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a rule may need beside the cluster: the demand, the kind to serve, and whose VIP is whose."""
+
+    demand: Demand
+    template: Resource
+    vip_owners: Mapping[str, tuple[str, ...]]
+
+
+Rule = Callable[[ClusterSnapshot, Context], str | None]
+
+
+def excluded(name: str, spread: SpreadConstraints) -> str | None:
+    """Whether the owner of the instance has ruled the cluster out by its name, and where."""
+    if spread.cluster_names and name not in spread.cluster_names:
+        return "not in spec.spreadConstraints.clusterNames"
+    if name in spread.exclude_cluster_names:
+        return "in spec.spreadConstraints.excludeClusterNames"
+    return None
+
+
+def named_out(cluster: ClusterSnapshot, context: Context) -> str | None:
+    return excluded(cluster.name, context.demand.spread)
+
+
+def not_selected(cluster: ClusterSnapshot, context: Context) -> str | None:
+    for key, value in sorted(context.demand.spread.node_select.items()):
+        if cluster.labels.get(key) != value:
+            found = f"is {cluster.labels[key]!r}" if key in cluster.labels else "is missing"
+            return f"label {key} {found}, spec.spreadConstraints.nodeSelect wants {value!r}"
+    return None
+
+
+def leaving(cluster: ClusterSnapshot, context: Context) -> str | None:
+    return "is being removed from Karmada" if cluster.deleting else None
+
+
+def not_ready(cluster: ClusterSnapshot, context: Context) -> str | None:
+    return None if cluster.ready else f"not Ready ({cluster.ready_reason or 'no reason given'})"
+
+
+def repelled(cluster: ClusterSnapshot, context: Context) -> str | None:
+    for taint in cluster.taints:
+        if taint.get("effect") in _REPELLING and not any(item.tolerates(taint) for item in context.demand.spread.tolerations):
+            value = f"={taint['value']}" if taint.get("value") else ""
+            return f"taint {taint.get('key')}{value}:{taint.get('effect')} is not tolerated (spec.spreadConstraints.tolerations)"
+    return None
+
+
+def no_address(cluster: ClusterSnapshot, context: Context) -> str | None:
+    if cluster.vip is None:
+        return NO_VIP
+    if cluster.vip_problem is not None:
+        return f"VIP {cluster.vip_problem}"
+    others = [name for name in context.vip_owners.get(cluster.vip, ()) if name != cluster.name]
+    if others:
+        return f"VIP {cluster.vip} is also that of {', '.join(others)}; every cluster needs its own"
+    return None
+
+
+def api_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
+    if cluster.serves(context.template) is False:
+        return f"does not serve {context.template} ({context.template.version}); install the CRDs and the data plane there"
+    return None
+
+
+RULES: tuple[Rule, ...] = (named_out, not_selected, leaving, not_ready, repelled, no_address, api_missing)
+"""In the order in which a cluster is judged; the first rule that rejects it is the one that is reported."""
+
+
+def rejection(cluster: ClusterSnapshot, context: Context) -> str | None:
+    """Why the cluster may not take another member, whatever its resources; None if it may."""
+    for rule in RULES:
+        reason = rule(cluster, context)
+        if reason is not None:
+            return reason
+    return None

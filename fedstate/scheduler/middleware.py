@@ -1,0 +1,81 @@
+"""What the scheduler has to know of a middleware to place it: its kinds, and what one of its instances demands.
+
+MongoDB is the first one; another is another `Middleware`, not an edit of the scheduler.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints
+from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
+from fedstate.api.placement import Placement
+from fedstate.kube.objects import KubeObject
+from fedstate.kube.resources import Resource
+from fedstate.scheduler.snapshot import Amounts, amounts_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one instance wants placed, and what is placed of it already (`current`)."""
+
+    members: int
+    arbiter: bool
+    mode: str
+    request: Amounts
+    spread: SpreadConstraints
+    current: Placement | None
+    scheduler_name: str
+    generation: int
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Middleware:
+    """A kind of instance on the control plane, the kind member clusters must serve for it, and how to read a demand.
+
+    `demand_of` raises TerminalError for an instance whose spec makes no sense.
+    """
+
+    instances: Resource
+    template: Resource
+    demand_of: Callable[[KubeObject], Demand]
+    running_of: Callable[[KubeObject], Mapping[str, int]]
+    """How many members of an instance run in each cluster, as its status says."""
+
+
+def mongodb_demand(obj: KubeObject) -> Demand:
+    instance = MultiCloudMongoDB.from_object(obj)
+    request = _requests(instance.resources)
+    if instance.export_enabled:
+        for name, amount in _requests(instance.export_resources).items():
+            request[name] = request.get(name, 0) + amount
+    return Demand(
+        members=instance.replicaset,
+        arbiter=instance.arbiter,
+        mode=instance.scheduler_mode,
+        request=request,
+        spread=instance.spread,
+        current=instance.placement,
+        scheduler_name=instance.scheduler_name,
+        generation=instance.generation,
+        deleting=instance.deleting,
+    )
+
+
+def _requests(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """A resource with a limit and no request is requested up to its limit, as Kubernetes does."""
+    return amounts_of({**resources.get("limits", {}), **resources.get("requests", {})})
+
+
+def mongodb_running(obj: KubeObject) -> dict[str, int]:
+    """A member with an address has a pod, whether it is ready or not."""
+    return {
+        str(entry.get("cluster")): max(int(entry.get("replicasetStatus") or 0), len(entry.get("connectAddrWithRole") or ()))
+        for entry in (obj.get("status") or {}).get("result") or ()
+    }
+
+
+MONGODB = Middleware(
+    instances=MULTI_CLOUD_MONGODBS, template=MONGODBS, demand_of=mongodb_demand, running_of=mongodb_running
+)

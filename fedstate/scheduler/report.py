@@ -1,0 +1,176 @@
+"""A decision in words and as `status.scheduling`: what was decided, what each cluster was found to be, what the set survives.
+
+Pure; owns no rule, only how verdicts are told.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedstate.api.conditions import Condition, ConditionType, Reason
+from fedstate.api.placement import Placement
+from fedstate.api.votes import survivals, vote_layout
+from fedstate.scheduler.decision import Decision, Verdict
+from fedstate.scheduler.middleware import Demand
+from fedstate.scheduler.snapshot import amount_text
+
+NAMED_IN_MESSAGE = 20
+LISTED_IN_STATUS = 100
+
+
+def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
+    """The condition Scheduled; its transition time is for the caller to set."""
+    if decision.complete:
+        status, reason = "True", Reason.PLACED
+    elif not decision.verdicts:
+        status, reason = "False", Reason.WAITING_FOR_CLUSTERS
+    elif not any(verdict.feasible for verdict in decision.verdicts):
+        status, reason = "False", Reason.NO_FEASIBLE_CLUSTER
+    else:
+        status, reason = "False", Reason.INSUFFICIENT_CAPACITY
+    return Condition(
+        type=ConditionType.SCHEDULED,
+        status=status,
+        reason=reason,
+        message=message_of(demand, decision),
+        observed_generation=demand.generation,
+    )
+
+
+def message_of(demand: Demand, decision: Decision) -> str:
+    """The decision in one paragraph: the result or the obstacle, then what else its owner should know."""
+    if decision.complete and decision.placement is not None:
+        sentences = [_placed(decision.placement), _survival(decision.placement)]
+    else:
+        sentences = [_obstacle(demand, decision)]
+        if decision.placement is not None:
+            sentences.append(f"{_count(decision.placement.total, 'member')} placed before stay where they are.")
+    if decision.stuck:
+        sentences.append(f"Members in {_names(decision.stuck)} stay although the spec excludes it, as nobody else can take them.")
+    sentences += _lost(decision)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
+    """`status.scheduling`."""
+    votes = _votes(decision.placement)
+    status: dict[str, Any] = {
+        "observedGeneration": demand.generation,
+        "mode": demand.mode,
+        "message": message_of(demand, decision),
+        "feasibleClusters": sum(verdict.feasible for verdict in decision.verdicts),
+        "totalClusters": len(decision.verdicts),
+        "cannotSurviveLossOf": list(_fatal(decision.placement)),
+        "clusters": [_cluster_status(verdict, decision.placement, votes) for verdict in _listed(decision)],
+    }
+    if demand.request:
+        status["requestPerMember"] = {name: amount_text(name, amount) for name, amount in sorted(demand.request.items())}
+    return status
+
+
+def same_story(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether two reports of a settled instance differ only in what comes and goes by itself: free capacity and scores."""
+    return _essence(before) == _essence(after)
+
+
+def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    carriers = [
+        (entry.get("cluster"), entry.get("members"), entry.get("votes"), entry.get("arbiter"))
+        for entry in status.get("clusters") or ()
+        if entry.get("members") or entry.get("arbiter")
+    ]
+    plain = ("observedGeneration", "mode", "message", "cannotSurviveLossOf", "requestPerMember")
+    return (*(status.get(name) for name in plain), carriers)
+
+
+def _cluster_status(verdict: Verdict, placement: Placement | None, votes: Mapping[str, int]) -> dict[str, Any]:
+    members = placement.members.get(verdict.cluster, 0) if placement else 0
+    entry: dict[str, Any] = {"cluster": verdict.cluster, "feasible": verdict.feasible, "score": verdict.score, "members": members}
+    if verdict.reason is not None:
+        entry["reason"] = verdict.reason
+    if verdict.capacity is not None:
+        entry["capacity"] = verdict.capacity
+    if members:
+        entry["votes"] = votes.get(verdict.cluster, 0)
+    if placement and placement.arbiter_cluster == verdict.cluster:
+        entry["arbiter"] = True
+    return entry
+
+
+def _listed(decision: Decision) -> list[Verdict]:
+    """Those that carry something first, then by name, so that a large fleet does not make a large object."""
+    placed = {entry.cluster for entry in decision.placement.clusters} if decision.placement else set()
+    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in placed, verdict.cluster))[:LISTED_IN_STATUS]
+
+
+def _votes(placement: Placement | None) -> dict[str, int]:
+    return vote_layout(placement.members, placement.arbiter_cluster) if placement else {}
+
+
+def _fatal(placement: Placement | None) -> tuple[str, ...]:
+    if placement is None:
+        return ()
+    outcome = survivals(_votes(placement), placement.arbiter_cluster)
+    return tuple(name for name, survival in outcome.items() if not survival.full)
+
+
+def _placed(placement: Placement) -> str:
+    parts = [f"{entry.cluster} {entry.members}{' and the arbiter' if entry.arbiter else ''}" for entry in placement.clusters]
+    return f"{_count(placement.total, 'member')} on {_count(len(placement.clusters), 'cluster')}: {', '.join(parts)}."
+
+
+def _survival(placement: Placement) -> str:
+    """Which single losses the set does not survive, and what would change that."""
+    outcome = survivals(_votes(placement), placement.arbiter_cluster)
+    no_primary = [name for name, survival in outcome.items() if not survival.election]
+    no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
+    sentences = []
+    if no_primary:
+        why = "one of fewer than three clusters always holds half of the votes or more" if len(outcome) < 3 else "it holds too many votes"
+        sentences.append(f"The set does not survive the loss of {_names(no_primary)}: {why}.")
+    if no_writes:
+        sentences.append(f"Without {_names(no_writes)} there is a primary, but majority writes do not commit: an arbiter holds no data.")
+    return " ".join(sentences)
+
+
+def _obstacle(demand: Demand, decision: Decision) -> str:
+    total, feasible = len(decision.verdicts), [verdict for verdict in decision.verdicts if verdict.feasible]
+    if not total:
+        return "0/0 clusters can run a member: no cluster has joined Karmada."
+    findings = _findings(decision.verdicts)
+    if not feasible:
+        return f"0/{total} clusters can run a member: {findings}."
+    wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
+    return f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can run a member: {findings}."
+
+
+def _findings(verdicts: Sequence[Verdict]) -> str:
+    ordered = sorted(verdicts, key=lambda verdict: (not verdict.feasible, verdict.cluster))
+    parts = [f"{verdict.cluster}: {_finding(verdict)}" for verdict in ordered[:NAMED_IN_MESSAGE]]
+    if len(ordered) > NAMED_IN_MESSAGE:
+        parts.append(f"and {len(ordered) - NAMED_IN_MESSAGE} more")
+    return "; ".join(parts)
+
+
+def _finding(verdict: Verdict) -> str:
+    if verdict.reason is not None:
+        return verdict.reason
+    return "fits any number of members" if verdict.capacity is None else f"fits {_count(verdict.capacity, 'member')}"
+
+
+def _lost(decision: Decision) -> list[str]:
+    """A lost cluster keeps its members in this version: whoever waits for them elsewhere has to know."""
+    placed = decision.placement.members if decision.placement else {}
+    return [
+        f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} stay placed there: "
+        "this version does not move members of a lost cluster."
+        for verdict in decision.verdicts
+        if not verdict.ready and placed.get(verdict.cluster)
+    ]
+
+
+def _names(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,148 @@
+"""What the scheduler knows of the member clusters, read once per change of a Cluster object and immutable from then on.
+
+Owns the arithmetic of resources: amounts, what is free, how many members fit. Knows no rule and no instance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedstate.api import karmada
+from fedstate.kube.objects import KubeObject, cpu_millis, deletion_timestamp_of, labels_of, name_of, quantity_bytes
+from fedstate.kube.resources import Resource
+
+PODS = "pods"
+CPU = "cpu"
+
+Amounts = Mapping[str, int]
+"""By resource name: thousandths of a core for cpu, whole units (bytes, pods) for everything else."""
+
+
+def amounts_of(quantities: Mapping[str, str | int | float]) -> dict[str, int]:
+    return {name: cpu_millis(value) if name == CPU else quantity_bytes(value) for name, value in quantities.items()}
+
+
+def amount_text(name: str, amount: int) -> str:
+    """`amount` as a human writes it: 0.5 for half a core, 512Mi for memory."""
+    if name == CPU:
+        return f"{amount / 1000:.3f}".rstrip("0").rstrip(".")
+    for suffix, size in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if abs(amount) >= size and name != PODS:
+            return f"{amount / size:.1f}".removesuffix(".0") + suffix
+    return str(amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSnapshot:
+    """One member cluster. `free` and `allocatable` are None if Karmada does not collect the cluster's resources."""
+
+    name: str
+    ready: bool
+    ready_reason: str
+    deleting: bool
+    labels: Mapping[str, str]
+    taints: tuple[Mapping[str, str], ...]
+    vip: str | None
+    vip_problem: str | None
+    kinds: frozenset[tuple[str, str]]
+    kinds_complete: bool
+    provider: str
+    region: str
+    zones: tuple[str, ...]
+    allocatable: Amounts | None
+    free: Amounts | None
+
+    def serves(self, resource: Resource) -> bool | None:
+        """None while it is not known."""
+        if (resource.api_version, resource.kind) in self.kinds:
+            return True
+        return False if self.kinds_complete else None
+
+
+def snapshot_of(cluster: KubeObject) -> ClusterSnapshot:
+    """Reads what may be wrong without failing: a cluster with unreadable resources is one whose resources are unknown."""
+    ready, reason = karmada.cluster_ready(cluster)
+    vip = karmada.vip_of(cluster)
+    kinds, complete = karmada.served_kinds(cluster)
+    allocatable, free = _resources(cluster)
+    return ClusterSnapshot(
+        name=name_of(cluster),
+        ready=ready,
+        ready_reason=reason,
+        deleting=deletion_timestamp_of(cluster) is not None,
+        labels=labels_of(cluster),
+        taints=karmada.taints_of(cluster),
+        vip=karmada.canonical_vip(vip) if vip else None,
+        vip_problem=karmada.vip_problem(vip) if vip else None,
+        kinds=kinds,
+        kinds_complete=complete,
+        provider=karmada.provider_of(cluster),
+        region=karmada.region_of(cluster),
+        zones=karmada.zones_of(cluster),
+        allocatable=allocatable,
+        free=free,
+    )
+
+
+def _resources(cluster: KubeObject) -> tuple[Amounts | None, Amounts | None]:
+    if karmada.resource_summary_of(cluster) is None:
+        return None, None
+    try:
+        allocatable = amounts_of(karmada.allocatable(cluster))
+        used = [amounts_of(karmada.allocated(cluster)), amounts_of(karmada.allocating(cluster))]
+    except ValueError:
+        return None, None
+    return allocatable, {name: amount - sum(part.get(name, 0) for part in used) for name, amount in allocatable.items()}
+
+
+def members_that_fit(free: Amounts, request: Amounts) -> int | None:
+    """How many times `request` fits into `free`; None means there is no limit. A pod slot is part of every request."""
+    limits = [free.get(name, 0) // amount for name, amount in request.items() if amount > 0]
+    if PODS in free:
+        limits.append(free[PODS])
+    return max(0, min(limits)) if limits else None
+
+
+def shortage(free: Amounts, request: Amounts) -> str:
+    """What of `free` is too little for one more `request`: `needs cpu 1, free 0.5`."""
+    needs = {PODS: 1} if PODS in free else {}
+    needs.update({name: amount for name, amount in request.items() if amount > 0})
+    parts = [
+        f"needs {name} {amount_text(name, amount)}, free {amount_text(name, max(0, free.get(name, 0)))}"
+        for name, amount in sorted(needs.items())
+        if free.get(name, 0) < amount
+    ]
+    return "; ".join(parts)
+
+
+class Fleet:
+    """All member clusters as snapshots, kept up to date by the caller object by object."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, ClusterSnapshot] = {}
+
+    def put(self, cluster: KubeObject) -> bool:
+        """Takes the cluster in; whether anything the scheduler reads has changed."""
+        snapshot = snapshot_of(cluster)
+        changed = self._clusters.get(snapshot.name) != snapshot
+        self._clusters[snapshot.name] = snapshot
+        return changed
+
+    def remove(self, name: str) -> None:
+        self._clusters.pop(name, None)
+
+    def get(self, name: str) -> ClusterSnapshot | None:
+        return self._clusters.get(name)
+
+    @property
+    def clusters(self) -> tuple[ClusterSnapshot, ...]:
+        """In the order of their names."""
+        return tuple(self._clusters[name] for name in sorted(self._clusters))
+
+    @property
+    def vip_owners(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the clusters under each VIP; more than one is a mistake."""
+        owners: dict[str, tuple[str, ...]] = {}
+        for cluster in self.clusters:
+            if cluster.vip is not None:
+                owners[cluster.vip] = (*owners.get(cluster.vip, ()), cluster.name)
+        return owners
