@@ -1,0 +1,119 @@
+"""The mongod configuration file of an instance: what the operator needs, what the user wants, who wins where. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from fedstate.kube.objects import quantity_bytes
+
+DATA_PATH = "/data/db"
+KEYFILE_PATH = "/run/fedstate/keyfile"
+PORT = 27017
+FILE_NAME = "mongod.conf"
+
+BUILT_IN_CONFIGS = frozenset({"mongo-default-config", "mongo-operator-mongo-default-config"})
+"""Names under which the announcement's operator installed its defaults; ours are built in, so these need not exist."""
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MongodConf:
+    """The file's text, the variables for settings that are none of mongod's, and what could not be used."""
+
+    text: str
+    environment: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+
+
+def mongod_conf(*, replset: str, settings: Sequence[tuple[str, str]], custom: str | None, memory_limit: str | None) -> MongodConf:
+    """The user's file, over it the dotted settings of `spec.config`, over both what a member of the set cannot be without."""
+    problems: list[str] = []
+    document = _parsed(custom, problems)
+    _defaults(document, memory_limit)
+    for name, value in settings:
+        if "." in name:
+            _put(document, name, yaml.safe_load(value) if value else value, problems)
+    for name, value in _required(replset).items():
+        if _get(document, name) not in (None, value):
+            problems.append(f"{name} is set by the operator and cannot be changed")
+        _put(document, name, value, problems)
+    for name in ("net.bindIp", "processManagement.fork", "systemLog.path"):
+        _drop(document, name)
+    environment = tuple((name, value) for name, value in settings if "." not in name)
+    return MongodConf(text=yaml.safe_dump(document, sort_keys=True), environment=environment, problems=tuple(problems))
+
+
+def custom_text(data: Mapping[str, str]) -> str | None:
+    """The configuration file in a user's ConfigMap: under its usual name, or the only entry there is."""
+    for name in (FILE_NAME, "mongo.conf"):
+        if name in data:
+            return data[name]
+    return next(iter(data.values())) if len(data) == 1 else None
+
+
+def _required(replset: str) -> dict[str, Any]:
+    return {
+        "net.port": PORT,
+        "net.bindIpAll": True,
+        "replication.replSetName": replset,
+        "security.authorization": "enabled",
+        "security.keyFile": KEYFILE_PATH,
+        "storage.dbPath": DATA_PATH,
+    }
+
+
+def _defaults(document: dict[str, Any], memory_limit: str | None) -> None:
+    """mongod sizes its cache by the machine where it cannot see the container's limit; its own formula, on the limit."""
+    name = "storage.wiredTiger.engineConfig.cacheSizeGB"
+    if memory_limit is None or _get(document, name) is not None:
+        return
+    cache = max(0.25, 0.5 * (quantity_bytes(memory_limit) - _GIB) / _GIB)
+    _put(document, name, round(cache, 2), [])
+
+
+def _parsed(custom: str | None, problems: list[str]) -> dict[str, Any]:
+    if not custom:
+        return {}
+    try:
+        document = yaml.safe_load(custom)
+    except yaml.YAMLError:
+        problems.append("the custom configuration is not YAML and is not used")
+        return {}
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        problems.append("the custom configuration is not a map of settings and is not used")
+        return {}
+    return document
+
+
+def _get(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _put(document: dict[str, Any], path: str, value: Any, problems: list[str]) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        child = document.setdefault(part, {})
+        if not isinstance(child, dict):
+            problems.append(f"{path} does not fit: {part} already has a value")
+            return
+        document = child
+    document[last] = value
+
+
+def _drop(document: dict[str, Any], path: str) -> None:
+    parent, _, last = path.rpartition(".")
+    holder = _get(document, parent)
+    if isinstance(holder, dict):
+        holder.pop(last, None)

@@ -1,0 +1,107 @@
+"""Which pod may be made anew next when the members' template has changed: one at a time, the primary last. Pure.
+
+Between clusters the control plane takes turns: it hands a changed spec to one cluster after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedstate.dataplane.holdings import OwnMember
+from fedstate.dataplane.membership import MAX_LAG
+from fedstate.dataplane.naming import ANNOTATION_REVISION
+from fedstate.dataplane.readings import SetReading
+from fedstate.kube.objects import annotations_of, deletion_timestamp_of, generation_of
+from fedstate.mongo.replica import SECONDARY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Delete this member's pod; its StatefulSet makes the new one."""
+
+    member: OwnMember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """Let another member become primary first."""
+
+    member: OwnMember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Pods are to be made anew, but not now."""
+
+    message: str
+
+
+RolloutStep = Restart | HandOver | Hold
+
+
+def outdated(members: Sequence[OwnMember], revision: str) -> tuple[OwnMember, ...]:
+    """The members whose pod is not what it would be if it were made now."""
+    return tuple(member for member in members if member.pod is not None and member.revision != revision)
+
+
+def next_rollout_step(members: Sequence[OwnMember], revision: str, reading: SetReading) -> RolloutStep | None:
+    """None when every pod is current. A pod that serves nobody is replaced at once; the others only while all members serve."""
+    old = outdated(members, revision)
+    if not old:
+        return None
+    unseen = [member.name for member in old if not _template_seen(member, revision)]
+    if unseen:
+        return Hold(message=f"StatefulSet {unseen[0]} has not taken in its new template yet")
+    if any(deletion_timestamp_of(member.pod or {}) for member in members):
+        return Hold(message="a pod is being replaced")
+    useless = [member for member in old if not _serves(member, reading)]
+    if useless:
+        return Restart(member=useless[0])
+    hindrance = _hindrance(members, reading)
+    if hindrance:
+        return Hold(message=hindrance)
+    order = sorted(old, key=lambda member: (_is_primary(member, reading), not member.arbiter, -member.ordinal))
+    first = order[0]
+    if _is_primary(first, reading) and _has_successor(first, reading):
+        return HandOver(member=first)
+    return Restart(member=first)
+
+
+def _template_seen(member: OwnMember, revision: str) -> bool:
+    stateful_set = member.stateful_set
+    if stateful_set is None:
+        return False
+    template = (stateful_set.get("spec") or {}).get("template") or {}
+    seen = int((stateful_set.get("status") or {}).get("observedGeneration") or 0)
+    return annotations_of(template).get(ANNOTATION_REVISION) == revision and seen >= generation_of(stateful_set)
+
+
+def _serves(member: OwnMember, reading: SetReading) -> bool:
+    state = reading.status.by_host(member.host) if reading.status is not None else None
+    return state is not None and state.serving
+
+
+def _hindrance(members: Sequence[OwnMember], reading: SetReading) -> str | None:
+    status = reading.status
+    if status is None or status.primary is None:
+        return "the set has no primary"
+    for state in status.members:
+        if not state.serving:
+            return f"member {state.host} is {state.state_name or 'down'}; nothing else is restarted until it serves"
+        lag = status.lag(state.host)
+        if state.state == SECONDARY and (lag is None or lag > MAX_LAG):
+            return f"member {state.host} has not caught up"
+    down = [member.name for member in members if not member.running]
+    return f"{down[0]} does not run" if down else None
+
+
+def _is_primary(member: OwnMember, reading: SetReading) -> bool:
+    status = reading.status
+    return status is not None and status.primary is not None and status.primary.host == member.host
+
+
+def _has_successor(member: OwnMember, reading: SetReading) -> bool:
+    config = reading.view.config
+    others = [other for other in config.members if other.host != member.host] if config is not None else []
+    return any(other.votes > 0 and other.priority > 0 for other in others)
