@@ -1,0 +1,1 @@
+"""The kinds that exist without a CustomResourceDefinition, and what each does beyond being stored."""

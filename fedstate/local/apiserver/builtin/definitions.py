@@ -1,0 +1,120 @@
+"""CustomResourceDefinitions: their rules, their conditions, and what of them is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fedstate.kube.objects import KubeObject, format_time, name_of
+from fedstate.local.apiserver.core import Core
+from fedstate.local.apiserver.crds import custom_types, definition_errors
+from fedstate.local.apiserver.objects.fielderrors import FieldError
+from fedstate.local.apiserver.strategy import Strategy, Write
+
+COLLECTION = "apiextensions.k8s.io/customresourcedefinitions"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+
+
+class DefinitionStrategy(Strategy):
+    """A definition is served from the moment it is stored, unless its names are another's."""
+
+    def prepare_create(self, obj: KubeObject, write: Write) -> None:
+        self._default_names(obj)
+        finalizers = obj["metadata"].get("finalizers") or []
+        obj["metadata"]["finalizers"] = [*finalizers, *([] if CLEANUP in finalizers else [CLEANUP])]
+        obj["status"] = _status(obj, None, write)
+
+    def prepare_update(self, obj: KubeObject, old: KubeObject, write: Write) -> None:
+        self._default_names(obj)
+        obj["status"] = _status(obj, old, write)
+
+    @staticmethod
+    def _default_names(obj: KubeObject) -> None:
+        spec = obj.get("spec")
+        if not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
+            return
+        names = spec["names"] = dict(spec["names"])
+        names.setdefault("singular", str(names.get("kind", "")).lower())
+        names.setdefault("listKind", f"{names.get('kind', '')}List")
+        spec.setdefault("conversion", {"strategy": "None"})
+
+    def validate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> list[FieldError]:
+        return [*super().validate(obj, old, write), *definition_errors(obj, old)]
+
+    def prepare_deletion(self, obj: KubeObject, write: Write) -> None:
+        status = obj["status"] = dict(obj.get("status") or {})
+        why = "CustomResource deletion is in progress"
+        ending = _condition("Terminating", "True", "InstanceDeletionPending", why, write)
+        status["conditions"] = [*(status.get("conditions") or []), ending]
+
+    def stored(self, obj: KubeObject, old: KubeObject | None, core: Core) -> None:
+        if not established(obj):
+            return
+        spec = obj["spec"]
+        if old is not None and old.get("spec") == spec:
+            return
+        if old is not None:
+            core.registry.remove(spec["group"], spec["names"]["plural"])
+        for rtype in custom_types(obj):
+            core.registry.add(rtype)
+
+    def removed(self, obj: KubeObject, core: Core) -> None:
+        core.registry.remove(obj["spec"]["group"], obj["spec"]["names"]["plural"])
+
+
+def established(obj: KubeObject) -> bool:
+    """Whether the definition's kind is to be served."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def _condition(kind: str, status: str, reason: str, message: str, write: Write) -> dict[str, str]:
+    return {
+        "type": kind, "status": status, "lastTransitionTime": format_time(write.now), "reason": reason, "message": message,
+    }  # fmt: skip
+
+
+def _status(obj: KubeObject, old: KubeObject | None, write: Write) -> dict[str, Any]:
+    spec = obj.get("spec")
+    before: dict[str, Any] = (old or {}).get("status") or {}
+    if not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
+        return before
+    storage = [v["name"] for v in spec.get("versions") or [] if isinstance(v, dict) and v.get("storage") and v.get("name")]
+    stored = list(before.get("storedVersions") or [])
+    stored += [name for name in storage if name not in stored]
+    conflict = _name_conflict(obj, write.core)
+    if conflict:
+        wanted = [
+            _condition("NamesAccepted", "False", conflict[0], conflict[1], write),
+            _condition("Established", "False", "NotAccepted", "not all names are accepted", write),
+        ]
+    else:
+        wanted = [
+            _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", write),
+            _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", write),
+        ]
+    others = [c for c in before.get("conditions") or [] if c["type"] not in ("NamesAccepted", "Established")]
+    known = {(c["type"], c["status"]): c for c in before.get("conditions") or []}
+    conditions = [known.get((c["type"], c["status"]), c) for c in wanted] + others
+    accepted = spec["names"] if not conflict else before.get("acceptedNames", {"plural": "", "kind": ""})
+    return {"conditions": conditions, "acceptedNames": accepted, "storedVersions": stored}
+
+
+def _name_conflict(obj: KubeObject, core: Core) -> tuple[str, str] | None:
+    """Reason and message if another definition of the group holds one of the names."""
+    names, group = obj["spec"]["names"], obj["spec"].get("group")
+    for _, entry in core.store.collection(COLLECTION).entries():
+        other = entry.obj
+        if name_of(other) == name_of(obj) or other["spec"]["group"] != group or not established(other):
+            continue
+        held = other["spec"]["names"]
+        plurals = {held["plural"], held.get("singular"), *(held.get("shortNames") or [])}
+        for field, reason in (("plural", "PluralConflict"), ("singular", "SingularConflict")):
+            if names.get(field) in plurals:
+                return reason, f'"{names[field]}" is already in use'
+        for short in names.get("shortNames") or []:
+            if short in plurals:
+                return "ShortNamesConflict", f'"{short}" is already in use'
+        for field, reason in (("kind", "KindConflict"), ("listKind", "ListKindConflict")):
+            if names.get(field) in (held["kind"], held.get("listKind")):
+                return reason, f'"{names[field]}" is already in use'
+    return None

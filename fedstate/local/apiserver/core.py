@@ -1,0 +1,64 @@
+"""The state the parts of one API server share. Owns no behaviour beyond looking things up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fedstate.kube.objects import Key, KubeObject
+from fedstate.local.apiserver.auth import Authenticator
+from fedstate.local.apiserver.registry import Registry, ResourceType
+from fedstate.local.apiserver.services import Allocators
+from fedstate.local.apiserver.store import Entry, Store
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """One server's store, kinds, users and ranges."""
+
+    store: Store
+    registry: Registry
+    authenticator: Authenticator
+    allocators: Allocators
+    clock: Callable[[], datetime] = _now
+
+    def entry(self, rtype: ResourceType, key: Key) -> Entry | None:
+        return self.store.collection(rtype.collection).get(key)
+
+    def get(self, collection: str, namespace: str, name: str) -> KubeObject | None:
+        """An object in its storage version."""
+        entry = self.store.collection(collection).get(Key(namespace, name))
+        return entry.obj if entry is not None else None
+
+    def namespace(self, name: str) -> KubeObject | None:
+        return self.get("namespaces", "", name)
+
+
+def to_view(rtype: ResourceType, obj: KubeObject) -> KubeObject:
+    """A stored object as this version of its kind shows it."""
+    if rtype.from_storage is not None:
+        return rtype.from_storage(obj)
+    if rtype.version == rtype.storage_version:
+        return obj
+    return {**obj, "apiVersion": rtype.api_version}
+
+
+def to_storage(rtype: ResourceType, obj: KubeObject) -> KubeObject:
+    """An object of this version as it is kept."""
+    if rtype.to_storage is not None:
+        return rtype.to_storage(obj)
+    if rtype.version == rtype.storage_version:
+        return obj
+    return {**obj, "apiVersion": f"{rtype.group}/{rtype.storage_version}"}
+
+
+def encoded_view(rtype: ResourceType, entry: Entry) -> bytes:
+    """The JSON of an object in this version, made once per entry."""
+    if rtype.from_storage is None and rtype.version == rtype.storage_version:
+        return entry.encoded()
+    return entry.encoded(rtype.api_version, lambda obj: to_view(rtype, obj))

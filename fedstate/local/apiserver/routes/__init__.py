@@ -1,0 +1,1 @@
+"""From an HTTP request to the functions that do the work, and back to an answer."""

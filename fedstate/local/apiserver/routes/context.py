@@ -1,0 +1,57 @@
+"""One request with everything found out about it before its verb is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from fedstate.kube.objects import Key
+from fedstate.local.apiserver.auth import User
+from fedstate.local.apiserver.core import Core
+from fedstate.local.apiserver.errors import bad_request
+from fedstate.local.apiserver.registry import ResourceType
+from fedstate.local.apiserver.requests import Target, decode, duplicate_fields, write_options
+from fedstate.local.apiserver.strategy import Write
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request for a resource that exists, by a user who may make it."""
+
+    core: Core
+    request: web.Request
+    user: User
+    target: Target
+    rtype: ResourceType
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        return self.target.namespace if self.rtype.namespaced else ""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.namespace, self.target.name)
+
+    def write(self, options_kind: str) -> Write:
+        """What writing functions need to know of the request; 422 if its options are wrong."""
+        options = write_options(self.request.query, self.request.headers.get("User-Agent", ""), options_kind)
+        return Write(core=self.core, user=self.user, now=self.core.clock(), options=options, warnings=self.warnings)
+
+    async def body(self, content_type: str = "") -> Any:
+        """The decoded body; duplicate fields are refused or warned about as the client wishes."""
+        raw = await self.request.read()
+        value = decode(raw, content_type or self.request.headers.get("Content-Type", ""))
+        validation = self.request.query.get("fieldValidation") or "Warn"
+        if validation != "Ignore" and (duplicates := duplicate_fields(raw)):
+            listed = [f'duplicate field "{name}"' for name in duplicates]
+            if validation == "Strict":
+                raise bad_request(f"strict decoding error: {', '.join(listed)}")
+            self.warnings.extend(listed)
+        return value
+
+
+Answer = Callable[[Call], Awaitable[web.StreamResponse]]
