@@ -261,11 +261,12 @@ async def test_stateful_set_refuses_changes_of_what_cannot_change(client: KubeCl
 async def test_admission_policy_refuses_what_its_expression_denies(client: KubeClient) -> None:
     suffix = secrets.token_hex(3)
     name, label = f"guard-{suffix}", f"guarded-{suffix}"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}]},
+            "matchConstraints": {"resourceRules": [rule]},
             "validations": [{
                 "expression": f"!has(oldObject.metadata.labels) || !('{label}' in oldObject.metadata.labels)", "message": "it holds a database"
             }],
