@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import orjson
+
 from fedstate.kube.objects import Key, KubeObject
 from fedstate.local.apiserver.auth import Authenticator
 from fedstate.local.apiserver.registry import Registry, ResourceType
@@ -62,3 +64,15 @@ def encoded_view(rtype: ResourceType, entry: Entry) -> bytes:
     if rtype.from_storage is None and rtype.version == rtype.storage_version:
         return entry.encoded()
     return entry.encoded(rtype.api_version, lambda obj: to_view(rtype, obj))
+
+
+def encoded_item(rtype: ResourceType, entry: Entry) -> bytes:
+    """The JSON of an object inside a list; like kube-apiserver's, items of built-in kinds do not repeat their kind."""
+    body = encoded_view(rtype, entry)
+    if rtype.custom:
+        return body
+    prefix = b'{"apiVersion":"%s","kind":"%s",' % (rtype.api_version.encode(), rtype.kind.encode())
+    if body.startswith(prefix):
+        return b"{" + body[len(prefix) :]
+    shown = to_view(rtype, entry.obj)
+    return orjson.dumps({name: value for name, value in shown.items() if name not in ("apiVersion", "kind")})

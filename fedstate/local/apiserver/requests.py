@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import orjson
 import yaml
 
+from fedstate.local.apiserver import protobuf
 from fedstate.local.apiserver.errors import StatusError, bad_request, invalid, unsupported_media_type
 from fedstate.local.apiserver.objects.fielderrors import not_supported
 
@@ -121,6 +122,8 @@ def decode(raw: bytes, content_type: str) -> Any:
     media = content_type.split(";", 1)[0].strip().lower()
     if media.endswith("yaml"):
         return _decode_yaml(raw)
+    if media == protobuf.MEDIA_TYPE:
+        return protobuf.decode_protobuf(raw)
     if media and not media.endswith("json"):
         raise unsupported_media_type()
     try:

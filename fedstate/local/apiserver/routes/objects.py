@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fedstate.kube.objects import KubeObject
 from fedstate.local.apiserver import deletion, errors, writes
-from fedstate.local.apiserver.core import encoded_view, to_view
+from fedstate.local.apiserver.core import encoded_item, encoded_view, to_view
 from fedstate.local.apiserver.negotiation import Accept, accepted, encoded_list, metadata_only, respond
 from fedstate.local.apiserver.objects import fielderrors, patches, tables
 from fedstate.local.apiserver.reads import Page, list_options, read_page
@@ -58,7 +58,7 @@ def answer_list(call: Call, page: Page) -> web.Response:
         items = (orjson.dumps(metadata_only(entry.obj)) for entry in page.entries)
         body = encoded_list("PartialObjectMetadataList", "meta.k8s.io/v1", page.metadata, items)
     else:
-        body = encoded_list(rtype.list_kind, rtype.api_version, page.metadata, (encoded_view(rtype, e) for e in page.entries))
+        body = encoded_list(rtype.list_kind, rtype.api_version, page.metadata, (encoded_item(rtype, e) for e in page.entries))
     return respond(body, warnings=call.warnings, as_yaml=accept.yaml)
 
 
