@@ -1,6 +1,7 @@
 """skeleton"""
 
 from __future__ import annotations
+
 from fedstate.local.apiserver.objects.fielderrors import FieldError
 from fedstate.local.apiserver.objects.schema import Obj
 

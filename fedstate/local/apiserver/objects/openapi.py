@@ -1,7 +1,9 @@
 """skeleton"""
 
 from __future__ import annotations
+
 from collections.abc import Iterable
+
 from fedstate.local.apiserver.objects.schema import Obj
 
 

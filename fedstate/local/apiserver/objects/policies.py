@@ -1,8 +1,11 @@
 """skeleton"""
 
 from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from fedstate.local.apiserver.objects.fielderrors import FieldError
 from fedstate.local.apiserver.objects.schema import Obj
 
 
@@ -33,7 +36,7 @@ class Denial:
     message: str  # as kube-apiserver words it
 
 
-def policy_errors(policy: Obj) -> list[object]:
+def policy_errors(policy: Obj, old: Obj | None = None) -> list[FieldError]:
     """What is wrong with a ValidatingAdmissionPolicy (compile errors), for its creation: list[FieldError]."""
     return []
 

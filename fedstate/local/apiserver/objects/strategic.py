@@ -23,7 +23,8 @@ def merged(original: dict[str, Any], patch: dict[str, Any], node: Node) -> dict[
     """`original` with `patch` merged into it; neither is changed."""
     directive = patch.get(_DIRECTIVE)
     if directive == "replace":
-        return _clean({key: value for key, value in patch.items() if key != _DIRECTIVE})
+        replaced: dict[str, Any] = _clean({key: value for key, value in patch.items() if key != _DIRECTIVE})
+        return replaced
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
@@ -73,7 +74,8 @@ def _merged_list(old: list[Any], patch: list[Any], node: Node) -> list[Any]:
         return _without_repeats(old + patch)
     directives = [item for item in patch if isinstance(item, dict) and _DIRECTIVE in item]
     if any(item[_DIRECTIVE] == "replace" for item in directives):
-        return _clean([item for item in patch if item.get(_DIRECTIVE) != "replace" or len(item) > 1])
+        replaced: list[Any] = _clean([item for item in patch if item.get(_DIRECTIVE) != "replace" or len(item) > 1])
+        return replaced
     deleted = [item.get(node.merge_key) for item in directives if item[_DIRECTIVE] == "delete"]
     result = [item for item in old if not isinstance(item, dict) or item.get(node.merge_key) not in deleted]
     for item in patch:

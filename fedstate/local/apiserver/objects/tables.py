@@ -1,10 +1,11 @@
 """skeleton"""
 
 from __future__ import annotations
-from collections.abc import Iterable, Mapping, Sequence
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Callable
+
 from fedstate.local.apiserver.objects.schema import Obj
 
 
