@@ -87,7 +87,7 @@ def _parts(
         parts.append(("karmada", KarmadaStandIn(client)))
     else:
         agent = NodeAgent(
-            client, nodes=spec.nodes, vip=spec.vip, pod_prefix=spec.pod_prefix, data_dir=spec.directory / "node",
+            client, nodes=spec.nodes, vip=spec.vip, pod_prefix=spec.pod_prefix, data_dir=spec.directory,
             mongod=Path(spec.mongod) if spec.mongod else None, any_storage_class=spec.any_storage_class,
         )  # fmt: skip
         parts.append(("nodes", agent))
@@ -106,14 +106,15 @@ async def _main(path: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Exit status of the process: 0 after a wanted end, 1 with a sentence in the log otherwise."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    failed = False
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_main(Path(arguments[0])))
     except* FedstateError as group:
+        failed = True
         for error in group.exceptions:
             logger.error("the cluster cannot go on: %s", error)  # noqa: TRY400
-        return 1
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

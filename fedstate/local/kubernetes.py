@@ -72,7 +72,7 @@ class KubernetesEngine:
             await processes.stop(child, grace=5.0)
         self._children.clear()
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Return never; raise as soon as one of the processes has ended, for a cluster without one of them is not one."""
         done, pending = await asyncio.wait(
             [asyncio.ensure_future(child.wait()) for child in self._children], return_when=asyncio.FIRST_COMPLETED

@@ -117,9 +117,26 @@ class Supervisor:
 
     async def _phase(self, text: str, detail: str, work: Callable[[], Awaitable[None]]) -> None:
         begun = time.monotonic()
-        async with asyncio.timeout(READY_TIMEOUT):
-            await work()
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                await work()
+        except TimeoutError as error:
+            raise FedstateError(f"{text}: not ready after {READY_TIMEOUT:.0f} s; {self._suspects()}") from error
         self._tell(Phase(text=text, detail=detail, seconds=time.monotonic() - begun))
+
+    def _suspects(self) -> str:
+        """Which processes do not run, with the last line that each logged."""
+        silent = []
+        for name in (name for name in self._specs if name not in self._down()):
+            for record, log in (
+                (self._layout.cluster_record(name), self._layout.cluster_log(name)),
+                (self._layout.operator_record(name), self._layout.operator_log(name)),
+            ):
+                found = processes.read_record(record)
+                if log.exists() and (found is None or not processes.alive(found)):
+                    last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
+                    silent.append(f"{log} ends with: {last[:300]}")
+        return "; ".join(silent) or "all its processes run, see their logs"
 
     def _tell(self, phase: Phase) -> None:
         with self._layout.phases.open("ab") as file:
