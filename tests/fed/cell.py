@@ -133,9 +133,14 @@ class Cell:
             "currentRevision": f"{self.name}-rev",
             "currentInfo": {"members": self.asked},
             "federation": {"cluster": self.name, "instanceUID": self.holds or stamp.get("instanceUID"), "planGeneration": self.followed},
-            "heartbeatTime": f"2026-01-01T{self.heartbeat // 3600:02}:{self.heartbeat // 60 % 60:02}:{self.heartbeat % 60:02}Z",
+            "heartbeatTime": heartbeat_time(self.heartbeat),
             "decommissioned": self.decommissioned,
         }
         if replset.config and members:
             status["replicaSet"] = {"name": "x", "id": replset.id, "configVersion": replset.version, "configTerm": replset.term}
         return json.loads(json.dumps(status))  # type: ignore[no-any-return]
+
+
+def heartbeat_time(count: int) -> str:
+    """A time that comes after that of every lower count."""
+    return f"2036-01-01T{count // 3600:02}:{count // 60 % 60:02}:{count % 60:02}Z"
