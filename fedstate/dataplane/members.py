@@ -10,8 +10,7 @@ from fedstate.api.naming import member_name, replset_name
 from fedstate.api.replset import ReplsetPlan, ReportedMember, compose_plan
 from fedstate.dataplane.holdings import Holdings, OwnMember
 from fedstate.dataplane.naming import STANDALONE_CLUSTER
-from fedstate.dataplane.readings import SetReading
-from fedstate.dataplane.setview import Probe
+from fedstate.dataplane.setview import Probe, SetReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,6 +141,10 @@ class _Transition:
             if live is None:
                 continue
             missing.remove(member)
+            if live.host in self._planned:
+                message = f"the plan gives {member.host} the number {member.id}, which {live.host} has"
+                blocked.append(Wait(reason="PlanConflict", message=message))
+                continue
             probe = self._view.probes.get(member.host)
             alone = len(self._config.members) == 1
             if probe is Probe.SAME_SET and (alone or live.host != self._view.primary_host):

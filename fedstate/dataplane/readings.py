@@ -4,65 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from fedstate.api.replset import ReplsetPlan
-from fedstate.dataplane.setview import Probe, SetView
-from fedstate.mongo.admin import Credential, Hello, LiveConfig, MongoConnections, UserInfo
+from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
+from fedstate.mongo.admin import Credential, Hello, LiveConfig, MongoConnections
 from fedstate.mongo.errors import AuthFailed, MongoError, NotInConfig, NotInitialized
 from fedstate.mongo.replica import PRIMARY, SetStatus
 
 AT_ONCE = 8
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberReading:
-    """What one member answered; `status` only where it is part of a set."""
-
-    probe: Probe
-    status: SetStatus | None = None
-    detail: str = ""
-
-    @property
-    def role(self) -> str:
-        """The member's state in the server's words; empty while it has no configuration or does not answer."""
-        myself = self.status.myself if self.status is not None else None
-        if myself is not None:
-            return myself.state_name
-        return "REMOVED" if self.probe is Probe.SAME_SET else ""
-
-    @property
-    def ready(self) -> bool:
-        """True for a member that serves, and for one that waits to be taken in."""
-        myself = self.status.myself if self.status is not None else None
-        return self.probe is Probe.EMPTY or (myself is not None and myself.serving)
-
-
-UNREAD = MemberReading(probe=Probe.UNREACHABLE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetReading:
-    """One look at a set. `primary_address` is where the primary was reached, if it is one of our own."""
-
-    members: Mapping[str, MemberReading] = field(default_factory=dict)
-    view: SetView = field(default_factory=SetView)
-    primary_address: str | None = None
-    users: tuple[UserInfo, ...] = ()
-
-    def of(self, host: str) -> MemberReading:
-        return self.members.get(host, UNREAD)
-
-    @property
-    def status(self) -> SetStatus | None:
-        """The set as the primary sees it, else as the own member that has seen most."""
-        if self.view.status is not None:
-            return self.view.status
-        known = [reading.status for reading in self.members.values() if reading.status is not None]
-        return max(known, key=lambda status: (status.term, status.primary is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.membership import MAX_LAG
 from fedstate.dataplane.naming import ANNOTATION_REVISION
-from fedstate.dataplane.readings import SetReading
+from fedstate.dataplane.setview import SetReading
 from fedstate.kube.objects import annotations_of, deletion_timestamp_of, generation_of
 from fedstate.mongo.replica import SECONDARY
 
