@@ -17,7 +17,13 @@ BINDINGS = f"{GROUP}/validatingadmissionpolicybindings"
 
 
 def admit(
-    core: Core, rtype: ResourceType, operation: str, obj: KubeObject | None, old: KubeObject | None, write: Write, subresource: str = ""
+    core: Core,
+    rtype: ResourceType,
+    operation: str,
+    obj: KubeObject | None,
+    old: KubeObject | None,
+    write: Write,
+    subresource: str = "",
 ) -> None:
     """Raise the first denial; a policy counts from its creation, and never against policies themselves."""
     bindings = _objects(core, BINDINGS)

@@ -31,7 +31,8 @@ def delete(core: Core, rtype: ResourceType, key: Key, options: DeleteOptions, wr
     if options.dry_run:
         return entry, has_ended(rtype, obj)
     if has_ended(rtype, obj):
-        gone = core.store.remove(rtype.collection, key)
+        was_ending = entry.obj["metadata"].get("deletionTimestamp")
+        gone = core.store.remove(rtype.collection, key, obj if was_ending else None)
         rtype.strategy.removed(gone.obj, core)
         return gone, True
     if obj == entry.obj:
@@ -48,7 +49,9 @@ def _check_preconditions(rtype: ResourceType, obj: KubeObject, options: DeleteOp
         why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
         raise errors.conflict(rtype.group, rtype.kind, name, why + "The object might have been deleted and then recreated")
     if options.resource_version and options.resource_version != version:
-        why = f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
+        )
         raise errors.conflict(rtype.group, rtype.kind, name, why + f"({version}). The object might have been modified")
 
 

@@ -28,7 +28,7 @@ def bind(core: Core, rtype: ResourceType, key: Key, node: str | None, binding: A
     obj = unshared(entry.obj)
     current = obj["spec"].get("nodeName")
     if not node:
-        raise errors.bad_request("target.name: Required value")
+        raise errors.StatusError(500, "", "target.name: Required value")
     if current:
         raise errors.conflict("", "pods/binding", key.name, f'pod {key.name} is already assigned to node "{current}"')
     if obj["metadata"].get("deletionTimestamp"):
@@ -59,14 +59,18 @@ def budget_refusal(core: Core, pod: KubeObject) -> errors.StatusError | None:
         budget = entry.obj
         if not selector_matches((budget.get("spec") or {}).get("selector"), labels_of(pod)):
             continue
-        status = budget.get("status") or {}
+        status, name = budget.get("status") or {}, budget["metadata"]["name"]
+        if (status.get("observedGeneration") or 0) < budget["metadata"].get("generation", 0):
+            return _refused(f"The disruption budget {name} is still being processed by the server.", {"retryAfterSeconds": 10})
         if (status.get("disruptionsAllowed") or 0) <= 0:
-            name = budget["metadata"]["name"]
             healthy, wanted = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
-            text = f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently"
-            cause = {"reason": "DisruptionBudget", "message": text}
-            return errors.too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", {"causes": [cause]})
+            return _refused(f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently", {})
     return None
+
+
+def _refused(why: str, more: dict[str, Any]) -> errors.StatusError:
+    details = {"causes": [{"reason": "DisruptionBudget", "message": why}], **more}
+    return errors.too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", details)
 
 
 def set_namespace_finalizers(core: Core, rtype: ResourceType, key: Key, finalizers: list[str], write: Write) -> Entry:
@@ -103,7 +107,7 @@ def _kubelet(core: Core, pod: KubeObject, container: str) -> str:
         raise errors.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
     node = core.get("nodes", "", node_name)
     if node is None:
-        raise errors.not_found("", "nodes", node_name)
+        raise errors.not_found("", "pods", node_name)
     status = node.get("status") or {}
     addresses = {a["type"]: a["address"] for a in status.get("addresses") or []}
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port", 10250)
@@ -132,7 +136,7 @@ async def proxy_log(core: Core, request: web.Request, namespace: str, name: str)
         ):
             return await _pass_on(request, upstream)
     except (aiohttp.ClientConnectorError, TimeoutError) as error:
-        raise errors.internal(f"Get \"{url}\": {error}") from error
+        raise errors.internal(f'Get "{url}": {error}') from error
 
 
 async def _pass_on(request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:

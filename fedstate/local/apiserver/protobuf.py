@@ -63,12 +63,18 @@ _ATTRIBUTES: Message = {
 _ACCESS: Message = {
     1: ("resourceAttributes", _ATTRIBUTES), 2: ("nonResourceAttributes", {1: ("path", str), 2: ("verb", str)}),
 }  # fmt: skip
+_REFERENCE: Message = {1: ("kind", str), 2: ("namespace", str), 3: ("name", str), 4: ("uid", str), 5: ("apiVersion", str)}
 _CONTAINER: Message = {
     1: ("name", str), 2: ("image", str), 3: ("command", [str]), 4: ("args", [str]),
     6: ("ports", [{1: ("name", str), 2: ("hostPort", int), 3: ("containerPort", int), 4: ("protocol", str)}]),
 }  # fmt: skip
 _TEMPLATE: Message = {**_OBJECT, 2: ("spec", {2: ("containers", [_CONTAINER]), 3: ("restartPolicy", str)})}
-_DEPLOYMENT_SPEC: Message = {1: ("replicas", "number"), 2: ("selector", _SELECTOR), 3: ("template", _TEMPLATE), 4: ("strategy", {1: ("type", str)})}
+_DEPLOYMENT_SPEC: Message = {
+    1: ("replicas", "number"),
+    2: ("selector", _SELECTOR),
+    3: ("template", _TEMPLATE),
+    4: ("strategy", {1: ("type", str)}),
+}
 _KINDS: dict[tuple[str, str], Message] = {
     ("v1", "ConfigMap"): {**_OBJECT, 2: ("data", {"map": str}), 3: ("binaryData", {"map": bytes}), 4: ("immutable", bool)},
     ("v1", "Secret"): {**_OBJECT, 2: ("data", {"map": bytes}), 3: ("type", str), 4: ("stringData", {"map": str}), 5: ("immutable", bool)},
@@ -76,7 +82,7 @@ _KINDS: dict[tuple[str, str], Message] = {
     ("v1", "ServiceAccount"): {**_OBJECT, 3: ("imagePullSecrets", [_NAMED])},
     ("v1", "Service"): {**_OBJECT, 2: ("spec", _SERVICE_SPEC)},
     ("v1", "DeleteOptions"): _DELETE,
-    ("v1", "Binding"): {**_OBJECT, 2: ("target", {1: ("kind", str), 2: ("namespace", str), 3: ("name", str), 4: ("uid", str), 5: ("apiVersion", str)})},
+    ("v1", "Binding"): {**_OBJECT, 2: ("target", _REFERENCE)},
     ("apps/v1", "Deployment"): {**_OBJECT, 2: ("spec", _DEPLOYMENT_SPEC)},
     ("autoscaling/v1", "Scale"): {**_OBJECT, 2: ("spec", {1: ("replicas", "number")})},
     ("rbac.authorization.k8s.io/v1", "Role"): _ROLE,

@@ -45,7 +45,13 @@ def parse_path(path: str) -> Target | None:
         namespace, rest = rest[1], rest[2:]
     name, subresource = (rest[1] if len(rest) > 1 else ""), (rest[2] if len(rest) > 2 else "")
     return Target(
-        group=group, version=version, plural=rest[0], namespace=namespace, name=name, subresource=subresource, rest="/".join(rest[3:])
+        group=group,
+        version=version,
+        plural=rest[0],
+        namespace=namespace,
+        name=name,
+        subresource=subresource,
+        rest="/".join(rest[3:]),
     )
 
 

@@ -30,7 +30,9 @@ def _with(obj: KubeObject, steps: list[str], value: Any) -> KubeObject:
 def scale_of(rtype: ResourceType, obj: KubeObject) -> KubeObject:
     """The autoscaling/v1 Scale of an object."""
     paths = _paths(rtype)
-    metadata = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
+    metadata = {
+        k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    }
     replicas = _at(obj, paths.spec_replicas)
     spec = {"replicas": replicas} if replicas else {}
     status: dict[str, Any] = {"replicas": _at(obj, paths.status_replicas) or 0}

@@ -72,10 +72,10 @@ def _requirement(term: str) -> Requirement:
         return Requirement(key=_key(key), operator="exists")
     if sign in "<>":
         if not value.lstrip("-").isdigit():
-            raise bad_request(f"unable to parse requirement: values[0][{key}]: Invalid value: \"{value}\": must be an integer")
+            raise bad_request(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": must be an integer')
         return Requirement(key=_key(key), operator="gt" if sign == ">" else "lt", values=frozenset({value}))
     if "=" in value:
-        raise bad_request(f"found '{value[value.index('='):]}', expected: ',' or 'end of string'")
+        raise bad_request(f"found '{value[value.index('=') :]}', expected: ',' or 'end of string'")
     return Requirement(key=_key(key), operator="notin" if sign == "!=" else "in", values=frozenset({_value(value)}))
 
 
@@ -118,6 +118,8 @@ def _field_term(term: str, selectable: Mapping[str, Callable[[KubeObject], str]]
         raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
     field = field.strip()
     read = _COMMON.get(field) or selectable.get(field)
+    if read is None and not selectable:
+        raise bad_request(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
     if read is None:
         raise bad_request(f"field label not supported: {field}")
     return FieldTerm(field=field, equal=sign != "!=", value=value, read=read)

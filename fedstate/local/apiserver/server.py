@@ -82,7 +82,7 @@ class ApiServer:
         app = web.Application(client_max_size=MAX_BODY)
         dispatcher = Dispatcher(self._core)
         app.router.add_route("*", "/{path:.*}", dispatcher.handle)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2, handler_cancellation=True)
         try:
             await self._runner.setup()
             await web.TCPSite(self._runner, self._host, self._port, ssl_context=context, backlog=1024).start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fedstate.kube.objects import KubeObject
 from fedstate.local.apiserver.auth import User
 from fedstate.local.apiserver.objects.fielderrors import FieldError
+from fedstate.local.apiserver.objects.naming import metadata_errors
 from fedstate.local.apiserver.requests import DeleteOptions, WriteOptions
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ class Write:
 class Strategy:
     """The hooks of a kind. Objects given are in the request's version and may be changed in place where the hook says `prepare`."""
 
-    name_rule = "subdomain"
-    """subdomain, label, label1035 (for Service) or path (anything that fits in a URL)."""
     returns_deleted = False
     """Whether DELETE answers with the object instead of a Status."""
     keeps_status_on_create = False
@@ -54,8 +53,8 @@ class Strategy:
         return self.known.default(obj) if self.known is not None else obj
 
     def validate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> list[FieldError]:
-        """What is wrong with the object, but for its metadata."""
-        return list(self.known.validate(obj, old)) if self.known is not None else []
+        """What is wrong with the object."""
+        return self.known.validate(obj, old) if self.known is not None else metadata_errors(obj, old)
 
     def allocate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> None:
         """Take what the object needs from shared ranges; the last step that may refuse it."""

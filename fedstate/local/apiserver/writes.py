@@ -60,9 +60,7 @@ def create_applied(core: Core, rtype: ResourceType, namespace: str, intent: Kube
     return _create(core, rtype, namespace, obj, write, tracked=True)
 
 
-def _create(
-    core: Core, rtype: ResourceType, namespace: str, obj: KubeObject, write: Write, *, tracked: bool = False
-) -> Entry:
+def _create(core: Core, rtype: ResourceType, namespace: str, obj: KubeObject, write: Write, *, tracked: bool = False) -> Entry:
     _check_namespace(core, rtype, namespace, name_of(obj))
     meta.new_metadata(obj, rtype, namespace, write)
     if rtype.has_status and not rtype.strategy.keeps_status_on_create:
@@ -70,9 +68,7 @@ def _create(
     obj = unshared(_known_fields(obj, rtype, write))
     rtype.strategy.prepare_create(obj, write)
     obj = rtype.strategy.default(obj)
-    _raise_invalid(
-        rtype, obj, [*meta.name_errors(obj, rtype), *meta.metadata_errors(obj), *rtype.strategy.validate(obj, None, write)]
-    )
+    _raise_invalid(rtype, obj, rtype.strategy.validate(obj, None, write))
     if not tracked:
         obj = _tracked(None, obj, rtype, write, "")
     obj = unshared(obj)
@@ -97,7 +93,11 @@ def _check_namespace(core: Core, rtype: ResourceType, namespace: str, name: str)
     if found["metadata"].get("deletionTimestamp"):
         why = f"unable to create new content in namespace {namespace} because it is being terminated"
         error = errors.forbidden(rtype.group, rtype.plural, name, why)
-        cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated", "field": "metadata.namespace"}
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
         assert error.details is not None
         error.details["causes"] = [cause]
         raise error
@@ -133,8 +133,7 @@ def _update(
     meta.kept_metadata(obj, live)
     obj = _merged_by_subresource(obj, live, rtype, subresource, write)
     obj = unshared(rtype.strategy.default(obj))
-    found = [*meta.metadata_errors(obj), *meta.changed_identity(obj, live), *rtype.strategy.validate(obj, live, write)]
-    _raise_invalid(rtype, obj, found)
+    _raise_invalid(rtype, obj, rtype.strategy.validate(obj, live, write))
     if not tracked:
         obj = unshared(_tracked(live, obj, rtype, write, subresource))
     if not subresource and rtype.has_generation and meta.spec_changed(obj, live, has_status=rtype.has_status):
@@ -221,6 +220,10 @@ def _known_fields(obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObj
     if not obj.get("metadata"):
         obj = {**obj, "metadata": {}}
     pruned, unknown = rtype.schema.prune(obj)
+    known = rtype.strategy.known
+    undecodable = known.decode_error(pruned) if known is not None else None
+    if undecodable:
+        raise errors.bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {undecodable}')
     if unknown and write.options.field_validation == "Strict":
         said = ", ".join(f'unknown field "{path}"' for path in unknown)
         why = f"strict decoding error: {said}"
@@ -259,5 +262,3 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
         )  # fmt: skip
     except apply.ApplyConflict as conflict:
         raise errors.StatusError(409, "Conflict", str(conflict), {"causes": conflict.status_causes()}) from conflict
-
-

@@ -10,13 +10,13 @@ from fedstate.local.apiserver.builtin.events import event_from_storage, event_to
 from fedstate.local.apiserver.builtin.namespaces import NamespaceStrategy
 from fedstate.local.apiserver.builtin.nodes import NodeStrategy
 from fedstate.local.apiserver.builtin.pods import PodStrategy
-from fedstate.local.apiserver.builtin.policies import PolicyStrategy
+from fedstate.local.apiserver.builtin.policies import BudgetStrategy, PolicyStrategy
 from fedstate.local.apiserver.builtin.secrets import SecretStrategy
 from fedstate.local.apiserver.builtin.services import ServiceStrategy
 from fedstate.local.apiserver.builtin.volumes import ClaimStrategy, VolumeStrategy
 from fedstate.local.apiserver.objects.builtin_schemas import builtin_kinds
+from fedstate.local.apiserver.objects.columns import columns_of_builtin
 from fedstate.local.apiserver.objects.schema import Schema, compile_schema
-from fedstate.local.apiserver.objects.tables import columns_of_builtin
 from fedstate.local.apiserver.registry import ResourceType, ScalePaths
 from fedstate.local.apiserver.selectors import path_reader
 from fedstate.local.apiserver.strategy import Strategy
@@ -25,18 +25,6 @@ REPLICAS = ScalePaths(spec_replicas=".spec.replicas", status_replicas=".status.r
 RBAC = "rbac.authorization.k8s.io"
 ADMISSION = "admissionregistration.k8s.io"
 WORKLOAD = ("status", "scale")
-
-
-class PathNames(Strategy):
-    """A kind whose names may be anything that fits in a URL (RBAC)."""
-
-    name_rule = "path"
-
-
-class LabelNames(Strategy):
-    """A kind whose names are DNS labels."""
-
-    name_rule = "label"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +62,9 @@ def _core_rows() -> Iterator[Row]:
     yield _row("v1", "configmaps", "ConfigMap", "cm")
     yield _row("v1", "nodes", "Node", "no", namespaced=False, subresources=("status",), strategy=NodeStrategy(),
                fields=("spec.unschedulable",))  # fmt: skip
-    yield _row("v1", "persistentvolumes", "PersistentVolume", "pv", namespaced=False, subresources=("status",), strategy=VolumeStrategy())
+    yield _row(
+        "v1", "persistentvolumes", "PersistentVolume", "pv", namespaced=False, subresources=("status",), strategy=VolumeStrategy()
+    )
     yield _row("v1", "persistentvolumeclaims", "PersistentVolumeClaim", "pvc", subresources=("status",), strategy=ClaimStrategy())
     yield _row("v1", "serviceaccounts", "ServiceAccount", "sa")
     yield _row("v1", "events", "Event", "ev", fields=(
@@ -90,12 +80,20 @@ def _group_rows() -> Iterator[Row]:
     yield _row("storage.k8s.io/v1", "storageclasses", "StorageClass", "sc", namespaced=False)
     yield _row("coordination.k8s.io/v1", "leases", "Lease")
     yield _row("events.k8s.io/v1", "events", "Event", "ev")
-    yield _row("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", subresources=("status",), generation=True)
+    yield _row(
+        "policy/v1",
+        "poddisruptionbudgets",
+        "PodDisruptionBudget",
+        "pdb",
+        subresources=("status",),
+        generation=True,
+        strategy=BudgetStrategy(),
+    )
     yield _row("discovery.k8s.io/v1", "endpointslices", "EndpointSlice")
-    yield _row(f"{RBAC}/v1", "roles", "Role", strategy=PathNames())
-    yield _row(f"{RBAC}/v1", "rolebindings", "RoleBinding", strategy=PathNames())
-    yield _row(f"{RBAC}/v1", "clusterroles", "ClusterRole", namespaced=False, strategy=PathNames())
-    yield _row(f"{RBAC}/v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False, strategy=PathNames())
+    yield _row(f"{RBAC}/v1", "roles", "Role")
+    yield _row(f"{RBAC}/v1", "rolebindings", "RoleBinding")
+    yield _row(f"{RBAC}/v1", "clusterroles", "ClusterRole", namespaced=False)
+    yield _row(f"{RBAC}/v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
     yield _row("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", "crd crds", namespaced=False,
                categories=("api-extensions",), subresources=("status",), generation=True, strategy=DefinitionStrategy())  # fmt: skip
     yield _row(f"{ADMISSION}/v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False,
@@ -128,4 +126,3 @@ def builtin_types() -> Iterator[ResourceType]:
 
 def _open_schema() -> Schema:
     return compile_schema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-

@@ -6,8 +6,8 @@ from typing import Any
 
 from fedstate.kube.objects import KubeObject, format_time, name_of
 from fedstate.local.apiserver.core import Core
-from fedstate.local.apiserver.crds import custom_types, definition_errors
-from fedstate.local.apiserver.objects.fielderrors import FieldError
+from fedstate.local.apiserver.crds import custom_types
+from fedstate.local.apiserver.objects.crds import default_crd
 from fedstate.local.apiserver.strategy import Strategy, Write
 
 COLLECTION = "apiextensions.k8s.io/customresourcedefinitions"
@@ -18,27 +18,20 @@ class DefinitionStrategy(Strategy):
     """A definition is served from the moment it is stored, unless its names are another's."""
 
     def prepare_create(self, obj: KubeObject, write: Write) -> None:
-        self._default_names(obj)
+        self._default_spec(obj)
         finalizers = obj["metadata"].get("finalizers") or []
         obj["metadata"]["finalizers"] = [*finalizers, *([] if CLEANUP in finalizers else [CLEANUP])]
         obj["status"] = _status(obj, None, write)
 
     def prepare_update(self, obj: KubeObject, old: KubeObject, write: Write) -> None:
-        self._default_names(obj)
+        self._default_spec(obj)
         obj["status"] = _status(obj, old, write)
 
     @staticmethod
-    def _default_names(obj: KubeObject) -> None:
-        spec = obj.get("spec")
-        if not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
-            return
-        names = spec["names"] = dict(spec["names"])
-        names.setdefault("singular", str(names.get("kind", "")).lower())
-        names.setdefault("listKind", f"{names.get('kind', '')}List")
-        spec.setdefault("conversion", {"strategy": "None"})
-
-    def validate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> list[FieldError]:
-        return [*super().validate(obj, old, write), *definition_errors(obj, old)]
+    def _default_spec(obj: KubeObject) -> None:
+        if isinstance(obj.get("spec"), dict):
+            obj["spec"] = default_crd(obj)["spec"]
+            obj["spec"].setdefault("conversion", {"strategy": "None"})
 
     def prepare_deletion(self, obj: KubeObject, write: Write) -> None:
         status = obj["status"] = dict(obj.get("status") or {})

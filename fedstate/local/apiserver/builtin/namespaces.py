@@ -13,7 +13,6 @@ _PROTECTED = ("default", "kube-system", "kube-public")
 class NamespaceStrategy(Strategy):
     """A namespace lives until `spec.finalizers` is empty; `finalization` empties it."""
 
-    name_rule = "label"
     returns_deleted = True
 
     def prepare_create(self, obj: KubeObject, write: Write) -> None:
@@ -35,6 +34,7 @@ class NamespaceStrategy(Strategy):
 
     def prepare_deletion(self, obj: KubeObject, write: Write) -> None:
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+        obj["metadata"].pop("deletionGracePeriodSeconds", None)
 
     def holds(self, obj: KubeObject) -> bool:
         return bool((obj.get("spec") or {}).get("finalizers"))

@@ -19,7 +19,6 @@ _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 class ServiceStrategy(Strategy):
     """Allocates cluster IPs and node ports."""
 
-    name_rule = "label1035"
     returns_deleted = True
 
     def prepare_create(self, obj: KubeObject, write: Write) -> None:
@@ -27,7 +26,11 @@ class ServiceStrategy(Strategy):
 
     def prepare_update(self, obj: KubeObject, old: KubeObject, write: Write) -> None:
         spec, before = obj.get("spec"), old.get("spec") or {}
-        if not isinstance(spec, dict) or "ExternalName" in (spec.get("type"), before.get("type")):
+        if not isinstance(spec, dict):
+            return
+        if spec.get("type") == "ExternalName" != before.get("type"):
+            _without_addresses(spec, before)
+        if "ExternalName" in (spec.get("type"), before.get("type")):
             return
         for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if not spec.get(field) and before.get(field):
@@ -35,9 +38,8 @@ class ServiceStrategy(Strategy):
         if spec.get("type") in _WITH_NODE_PORTS and before.get("type") in _WITH_NODE_PORTS:
             spec["ports"] = _with_known_ports(spec.get("ports") or [], before.get("ports") or [])
         elif spec.get("type", "ClusterIP") == "ClusterIP" and before.get("type") in _WITH_NODE_PORTS:
-            known = {port.get("nodePort") for port in before.get("ports") or []}
-            ports = spec.get("ports") or []
-            spec["ports"] = [{k: v for k, v in p.items() if k != "nodePort" or v not in known} for p in ports]
+            spec["ports"] = _without_known_ports(spec.get("ports") or [], before.get("ports") or [])
+            spec.pop("externalTrafficPolicy", None)
 
     def allocate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> None:
         ranges, owner = write.core.allocators, str(key_of(obj))
@@ -60,15 +62,17 @@ class ServiceStrategy(Strategy):
             spec.setdefault("ipFamilies", ["IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
         else:
-            spec.setdefault("ipFamilies", ["IPv4"])
-            spec.setdefault("ipFamilyPolicy", "SingleStack" if spec.get("selector") else "RequireDualStack")
+            # Without a selector nobody knows what the endpoints will be, so both families are promised.
+            selects = bool(spec.get("selector"))
+            spec.setdefault("ipFamilies", ["IPv4"] if selects else ["IPv4", "IPv6"])
+            spec.setdefault("ipFamilyPolicy", "SingleStack" if selects else "RequireDualStack")
         spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
 
     @staticmethod
     def _allocate_ports(obj: KubeObject, spec: dict[str, Any], ports: Range, owner: str) -> None:
         if spec.get("type") not in _WITH_NODE_PORTS:
             return
-        allocated = []
+        allocated: list[dict[str, Any]] = []
         for index, port in enumerate(spec.get("ports") or []):
             number = port.get("nodePort") or 0
             field = f"spec.ports[{index}].nodePort"
@@ -80,7 +84,7 @@ class ServiceStrategy(Strategy):
                 listed = f"{ports.numbers.start}-{ports.numbers.stop - 1}"
                 why = f"provided port is not in the valid range. The range of valid ports is {listed}"
                 raise _refused(obj, fielderrors.invalid(field, number, why))
-            elif not ports.take(number, owner):
+            elif not ports.take(number, owner) or _repeated(number, port, allocated):
                 raise _refused(obj, fielderrors.invalid(field, number, "provided port is already allocated"))
             allocated.append({**port, "nodePort": number})
         spec["ports"] = allocated
@@ -119,9 +123,10 @@ def _take_address(obj: KubeObject, wanted: str, core: Core, owner: str) -> str:
     try:
         number = int(ipaddress.ip_address(wanted))
     except ValueError:
-        raise _refused(obj, fielderrors.invalid("spec.clusterIPs[0]", wanted, "must be a valid IP address")) from None
+        says = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        raise _refused(obj, fielderrors.invalid("spec.clusterIPs[0]", wanted, says)) from None
     if number not in addresses.numbers:
-        why = f"the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {core.allocators.network}"
+        why = "the provided network does not match the current range"
     elif not addresses.take(number, owner):
         why = "provided IP is already allocated"
     if why:
@@ -134,6 +139,27 @@ def _used(obj: KubeObject) -> tuple[frozenset[int], frozenset[int]]:
     address = spec.get("clusterIP")
     addresses = frozenset({int(ipaddress.ip_address(address))}) if address and address != "None" else frozenset[int]()
     return addresses, frozenset(port["nodePort"] for port in spec.get("ports") or [] if port.get("nodePort"))
+
+
+def _repeated(number: int, port: dict[str, Any], others: list[dict[str, Any]]) -> bool:
+    """Whether the service itself has this node port for the same protocol already."""
+    protocol = port.get("protocol", "TCP")
+    return any((other["nodePort"], other.get("protocol", "TCP")) == (number, protocol) for other in others)
+
+
+def _without_addresses(spec: dict[str, Any], before: dict[str, Any]) -> None:
+    """Take from a service that becomes an ExternalName what only the others have."""
+    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy", "externalTrafficPolicy"):
+        if spec.get(field) == before.get(field):
+            spec.pop(field, None)
+    if spec.get("ports"):
+        spec["ports"] = _without_known_ports(spec["ports"], before.get("ports") or [])
+
+
+def _without_known_ports(ports: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ports without the node ports they had before."""
+    known = {port.get("nodePort") for port in before}
+    return [{k: v for k, v in port.items() if k != "nodePort" or v not in known} for port in ports]
 
 
 def _with_known_ports(ports: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -143,7 +143,9 @@ async def _apply(call: Call) -> web.Response:
         raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
     intent = await call.body("application/yaml")
     if not isinstance(intent, dict) or not intent.get("apiVersion") or not intent.get("kind"):
-        raise errors.bad_request("invalid object type: /, Kind=" + str(intent.get("kind", "") if isinstance(intent, dict) else ""))
+        raise errors.bad_request(
+            "invalid object type: /, Kind=" + str(intent.get("kind", "") if isinstance(intent, dict) else "")
+        )
     intent = writes.checked_body(intent, call.rtype)
     metadata = intent["metadata"]
     if metadata.get("managedFields"):

@@ -83,7 +83,11 @@ async def _self_rules(core: Core, request: web.Request, user: User) -> web.Respo
     body = await _body(request)
     everything = MASTERS in user.all_groups
     rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}] if everything else []
-    status = {"resourceRules": rules, "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}] if everything else [], "incomplete": False}
+    status = {
+        "resourceRules": rules,
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}] if everything else [],
+        "incomplete": False,
+    }
     return _answer(body, "SelfSubjectRulesReview", "authorization.k8s.io/v1", status)
 
 
