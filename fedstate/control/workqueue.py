@@ -73,7 +73,7 @@ class WorkQueue:
         entry = self._entries.get(key)
         if entry is None:
             entry = _Entry(ready_at, priority)
-        elif ready_at < entry.ready_at or priority > entry.priority:
+        elif priority > entry.priority or (entry.ready_since is None and ready_at < entry.ready_at):
             self._leave_line(entry)
             entry = replace(entry, ready_at=min(ready_at, entry.ready_at), priority=max(priority, entry.priority))
         else:
