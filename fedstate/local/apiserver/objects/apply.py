@@ -124,10 +124,10 @@ def server_side_apply(
     config = _only_status(intent) if subresource == "status" else _settable(intent)
     check_typed(config, schema.root, api_version)
     last = managers.get(applier)
-    claimed = _owned(fieldset.fields_of(config, schema.root))
-    managers[applier] = _Owned(claimed, api_version, last.time if last else None)
+    applied = fieldset.fields_of(config, schema.root)
+    managers[applier] = _Owned(_owned(applied), api_version, last.time if last else None)
     merged = fieldset.merge(before, config, schema.root)
-    merged = _without_dropped(merged, managers, last, schema)
+    merged = _without_dropped(merged, [applied, *(owned.fields for owned in managers.values())], last, schema)
     tolerated = _client_side_applied(before, manager, managers, schema)
     _take_over(managers, applier, fieldset.compare(before, merged, schema.root), force, tolerated)
     if applier in managers and (live is None or merged != before):
@@ -167,8 +167,11 @@ def track_update(
     return _with_managers(after, managers)
 
 
-def _without_dropped(merged: Any, managers: _Managers, last: _Owned | None, schema: Schema) -> Any:
-    """`merged` without what the applier owned, no longer applies, and nobody else owns (Updater.prune)."""
+def _without_dropped(merged: Any, wanted: list[FieldSet], last: _Owned | None, schema: Schema) -> Any:
+    """`merged` without what the applier owned before, no longer applies, and nobody else wants (Updater.prune).
+
+    `wanted` has the name among what is applied now, although nobody owns it: else the last owned field would take all metadata along.
+    """
     if last is None or not last.fields:
         return merged
     root = schema.root
@@ -177,7 +180,7 @@ def _without_dropped(merged: Any, managers: _Managers, last: _Owned | None, sche
     pruned = {} if pruned is ABSENT else pruned
     merged_fields = fieldset.with_named_fields(fieldset.fields_of(merged, root), root)
     pruned_fields = fieldset.with_named_fields(fieldset.fields_of(pruned, root), root)
-    claimed = fieldset.with_named_fields(frozenset().union(*(owned.fields for owned in managers.values())), root)
+    claimed = fieldset.with_named_fields(frozenset().union(*wanted), root)
     back = fieldset.remove(merged, root, merged_fields - (pruned_fields | claimed))
     back = {} if back is ABSENT else back
     back_fields = fieldset.with_named_fields(fieldset.fields_of(back, root), root)
