@@ -54,7 +54,7 @@ class Strategy:
 
     def validate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> list[FieldError]:
         """What is wrong with the object."""
-        return self.known.validate(obj, old) if self.known is not None else metadata_errors(obj, old)
+        return self.known.validate(obj, old) if self.known is not None else metadata_errors(obj, old, any_finalizer=True)
 
     def allocate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> None:
         """Take what the object needs from shared ranges; the last step that may refuse it."""

@@ -51,7 +51,8 @@ class BuiltinKind:
 
     def validate(self, obj: Obj, old: Obj | None = None) -> list[FieldError]:
         """Everything wrong with the object itself, metadata included, and what of `old` may not change. Looks at no other object."""
-        errors = metadata_errors(obj, old, name_rule=self.name_rule)
+        is_definition = self.resource.group == "apiextensions.k8s.io"
+        errors = metadata_errors(obj, old, name_rule=self.name_rule, any_finalizer=is_definition)
         if self.rule is not None:
             errors += self.rule(obj, old)
         return errors

@@ -95,13 +95,18 @@ _NAME_RULES = {
 }
 
 
-def metadata_errors(obj: Obj, old: Obj | None = None, *, name_rule: str = "subdomain") -> list[FieldError]:
-    """What is wrong with the metadata of any object; with `old`, also what of it may not change."""
+def metadata_errors(
+    obj: Obj, old: Obj | None = None, *, name_rule: str = "subdomain", any_finalizer: bool = False
+) -> list[FieldError]:
+    """What is wrong with the metadata of any object; with `old`, also what of it may not change.
+
+    `any_finalizer` lets finalizers go without a domain, as definitions and custom resources may.
+    """
     metadata = obj.get("metadata") or {}
     errors = list(_name_field_errors(metadata, name_rule)) if old is None else []
     errors += _map_errors(metadata)
     errors += _owner_errors(metadata)
-    errors += _finalizer_errors(metadata)
+    errors += _finalizer_errors(metadata, any_finalizer)
     if old is not None:
         errors += _change_errors(metadata, old.get("metadata") or {})
     return errors
@@ -143,10 +148,10 @@ def _owner_errors(metadata: Obj) -> Iterator[FieldError]:
         yield invalid("metadata.ownerReferences", metadata["ownerReferences"], says)
 
 
-def _finalizer_errors(metadata: Obj) -> Iterator[FieldError]:
+def _finalizer_errors(metadata: Obj, any_finalizer: bool) -> Iterator[FieldError]:
     for index, name in enumerate(metadata.get("finalizers") or ()):
         yield from (invalid("metadata.finalizers", name, why) for why in qualified_name_errors(name))
-        if "/" not in name and name not in _STANDARD_FINALIZERS:
+        if not any_finalizer and "/" not in name and name not in _STANDARD_FINALIZERS:
             says = "name is neither a standard finalizer name nor is it fully qualified"
             yield invalid(f"metadata.finalizers[{index}]", name, says)
 
