@@ -12,6 +12,12 @@ from fedstate.kube import store
 from fedstate.kube.objects import Key, KubeObject
 
 
+def pytest_configure() -> None:
+    # pytest-asyncio asks for the current loop before its first test; unless told that there is none, asyncio then makes one, and
+    # nobody closes it: its ResourceWarning would fail whichever test the garbage collector runs in.
+    asyncio.set_event_loop(None)
+
+
 @pytest_asyncio.fixture
 async def _task_count() -> AsyncIterator[None]:
     before = asyncio.all_tasks()

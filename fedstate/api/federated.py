@@ -157,9 +157,15 @@ class MultiCloudMongoDB:
 def check_instance_name(name: str) -> str:
     """`name`, if Services and StatefulSets can be named after it."""
     if not _INSTANCE_NAME.match(name):
-        raise invalid("metadata.name", f"must start with a letter and hold only a-z, 0-9 and -, as Services are named after it, not {name!r}")
+        raise invalid(
+            "metadata.name",
+            f"must start with a letter and hold only a-z, 0-9 and -, as Services are named after it, not {name!r}",
+        )
     if len(name) > LONGEST_INSTANCE_NAME:
-        raise invalid("metadata.name", f"must have at most {LONGEST_INSTANCE_NAME} characters, as members are named after it, not {len(name)}")
+        raise invalid(
+            "metadata.name",
+            f"must have at most {LONGEST_INSTANCE_NAME} characters, as members are named after it, not {len(name)}",
+        )
     return name
 
 

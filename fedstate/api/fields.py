@@ -175,7 +175,9 @@ def read_resources(fields: Fields, name: str) -> dict[str, dict[str, str]]:
     limits = result.get("limits", {})
     for key, value in result.get("requests", {}).items():
         if key in limits and parse_quantity(value) > parse_quantity(limits[key]):
-            raise invalid(f"{section.path}.requests.{key}", f"is {value}, more than its limit {limits[key]}; lower it or raise the limit")
+            raise invalid(
+                f"{section.path}.requests.{key}", f"is {value}, more than its limit {limits[key]}; lower it or raise the limit"
+            )
     return result
 
 

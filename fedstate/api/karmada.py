@@ -19,15 +19,17 @@ OVERRIDE_POLICIES = Resource("policy.karmada.io", "v1alpha1", "overridepolicies"
 RESOURCE_BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
 WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 
+NEVER_REPORTED = "NeverReported"
+
 _DNS_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", re.IGNORECASE)
 
 
 def cluster_ready(cluster: KubeObject) -> tuple[bool, str]:
-    """Whether Karmada reaches the cluster, and the reason it gives (`NeverReported` before its first report)."""
+    """Whether Karmada reaches the cluster, and the reason it gives (NEVER_REPORTED before its first report)."""
     for condition in (cluster.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Ready":
             return condition.get("status") == "True", str(condition.get("reason") or "")
-    return False, "NeverReported"
+    return False, NEVER_REPORTED
 
 
 def vip_of(cluster: KubeObject) -> str | None:

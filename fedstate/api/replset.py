@@ -205,7 +205,9 @@ class _Composition:
         self.wanted = wanted
         self.arbiter_cluster = arbiter_cluster
         self.primary_host = primary_host
-        self.reported = {member.identity: member for member in sorted(reported, key=lambda member: (member.cluster, member.ordinal))}
+        self.reported = {
+            member.identity: member for member in sorted(reported, key=lambda member: (member.cluster, member.ordinal))
+        }
         self.reporting = {member.cluster for member in reported}
         self.members = [self._at_reported_host(member) for member in (previous.members if previous else ())]
         self.retiring = [gone for gone in (previous.retiring if previous else ()) if gone.identity in self.reported]

@@ -14,14 +14,20 @@ from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.scores import free_share
 from fedstate.scheduler.snapshot import Amounts, ClusterSnapshot, members_that_fit, shortage
 
+ENOUGH_CLUSTERS = 3
+"""With these, no cluster has to hold half of the votes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The clusters as one decision sees them: snapshots in the order of names, VIPs, and what is reserved in each."""
+    """The clusters as one decision sees them: snapshots in the order of names, VIPs, what is reserved in each, and which
+    have just joined and will report any moment.
+    """
 
     clusters: tuple[ClusterSnapshot, ...]
     vip_owners: Mapping[str, tuple[str, ...]]
     reserved: Mapping[str, Amounts]
+    expected: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,8 @@ class Decision:
     missing: int
     stuck: tuple[str, ...] = ()
     """Clusters that the spec no longer allows, but whose members nobody else can take."""
+    awaited: tuple[str, ...] = ()
+    """Clusters that have just joined: a first placement waits for their first report, since members never move later."""
 
     @property
     def complete(self) -> bool:
@@ -65,6 +73,9 @@ def decide(demand: Demand, template: Resource, view: View) -> Decision:
     """All members placed, or nothing changed. What is placed stays where it is, whatever happened to its cluster since."""
     verdicts = _verdicts(demand, template, view)
     current = demand.current
+    awaited = tuple(sorted(name for name in view.expected if excluded(name, demand.spread) is None))
+    if current is None and awaited and sum(verdict.feasible for verdict in verdicts) < min(ENOUGH_CLUSTERS, demand.members):
+        return Decision(placement=None, verdicts=verdicts, missing=demand.members, awaited=awaited)
     stuck: tuple[str, ...] = ()
     result = _assigned(demand, verdicts, evacuating=True)
     leaving = tuple(verdict.cluster for verdict in verdicts if verdict.evacuate)

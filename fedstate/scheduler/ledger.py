@@ -46,7 +46,9 @@ class Ledger:
             up = min(count, running.get(cluster, 0))
             holding = (before or {}).get(cluster)
             if holding is None:
-                holding = _Holding(request=request, planned=count, running=up, counted=up if before is None else 0, running_since=now)
+                holding = _Holding(
+                    request=request, planned=count, running=up, counted=up if before is None else 0, running_since=now
+                )
             elif up > holding.running:
                 holding.open_at(now)
                 holding.running_since = now

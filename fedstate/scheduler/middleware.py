@@ -76,6 +76,4 @@ def mongodb_running(obj: KubeObject) -> dict[str, int]:
     }
 
 
-MONGODB = Middleware(
-    instances=MULTI_CLOUD_MONGODBS, template=MONGODBS, demand_of=mongodb_demand, running_of=mongodb_running
-)
+MONGODB = Middleware(instances=MULTI_CLOUD_MONGODBS, template=MONGODBS, demand_of=mongodb_demand, running_of=mongodb_running)

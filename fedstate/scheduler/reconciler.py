@@ -108,11 +108,12 @@ class SchedulerReconciler:
             self._observe(key_of(obj), demand.current, demand, self._middleware.running_of(obj))
 
     def _view(self) -> View:
-        clusters, now = self._fleet.clusters, self.monotonic()
+        clusters, now, today = self._fleet.clusters, self.monotonic(), self.now()
         return View(
             clusters=clusters,
             vip_owners=self._fleet.vip_owners,
             reserved={cluster.name: self._ledger.reserved(cluster.name, now) for cluster in clusters},
+            expected=frozenset(cluster.name for cluster in clusters if cluster.expected_by(today)),
         )
 
     def _observe(self, key: Key, placement: Placement | None, demand: Demand, running: Mapping[str, int]) -> None:

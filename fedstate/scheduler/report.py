@@ -21,7 +21,7 @@ def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
     """The condition Scheduled; its transition time is for the caller to set."""
     if decision.complete:
         status, reason = "True", Reason.PLACED
-    elif not decision.verdicts:
+    elif not decision.verdicts or decision.awaited:
         status, reason = "False", Reason.WAITING_FOR_CLUSTERS
     elif not any(verdict.feasible for verdict in decision.verdicts):
         status, reason = "False", Reason.NO_FEASIBLE_CLUSTER
@@ -125,10 +125,16 @@ def _survival(placement: Placement) -> str:
     no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
     sentences = []
     if no_primary:
-        why = "one of fewer than three clusters always holds half of the votes or more" if len(outcome) < 3 else "it holds too many votes"
+        why = (
+            "one of fewer than three clusters always holds half of the votes or more"
+            if len(outcome) < 3
+            else "it holds too many votes"
+        )
         sentences.append(f"The set does not survive the loss of {_names(no_primary)}: {why}.")
     if no_writes:
-        sentences.append(f"Without {_names(no_writes)} there is a primary, but majority writes do not commit: an arbiter holds no data.")
+        sentences.append(
+            f"Without {_names(no_writes)} there is a primary, but majority writes do not commit: an arbiter holds no data."
+        )
     return " ".join(sentences)
 
 
@@ -136,11 +142,14 @@ def _obstacle(demand: Demand, decision: Decision) -> str:
     total, feasible = len(decision.verdicts), [verdict for verdict in decision.verdicts if verdict.feasible]
     if not total:
         return "0/0 clusters can run a member: no cluster has joined Karmada."
+    if decision.awaited:
+        return f"Waiting for the first report of {', '.join(decision.awaited)}; members do not move once they are placed."
     findings = _findings(decision.verdicts)
+    ability = "run a member" if decision.placement is None else "run another member"
     if not feasible:
-        return f"0/{total} clusters can run a member: {findings}."
+        return f"0/{total} clusters can {ability}: {findings}."
     wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
-    return f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can run a member: {findings}."
+    return f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}."
 
 
 def _findings(verdicts: Sequence[Verdict]) -> str:

@@ -5,13 +5,17 @@ Owns the arithmetic of resources: amounts, what is free, how many members fit. K
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from fedstate.api import karmada
-from fedstate.kube.objects import KubeObject, cpu_millis, deletion_timestamp_of, labels_of, name_of, quantity_bytes
+from fedstate.kube.objects import KubeObject, cpu_millis, deletion_timestamp_of, labels_of, name_of, parse_time, quantity_bytes
 from fedstate.kube.resources import Resource
 
 PODS = "pods"
 CPU = "cpu"
+
+FIRST_REPORT_WITHIN = timedelta(seconds=60)
+"""How long a cluster that has joined is waited for before it counts as one that does not report."""
 
 Amounts = Mapping[str, int]
 """By resource name: thousandths of a core for cpu, whole units (bytes, pods) for everything else."""
@@ -50,6 +54,13 @@ class ClusterSnapshot:
     zones: tuple[str, ...]
     allocatable: Amounts | None
     free: Amounts | None
+    created: datetime | None
+
+    def expected_by(self, now: datetime) -> bool:
+        """Whether the cluster has just joined and may report for the first time any moment."""
+        if self.ready or self.ready_reason != karmada.NEVER_REPORTED or self.created is None:
+            return False
+        return now - self.created < FIRST_REPORT_WITHIN
 
     def serves(self, resource: Resource) -> bool | None:
         """None while it is not known."""
@@ -80,7 +91,15 @@ def snapshot_of(cluster: KubeObject) -> ClusterSnapshot:
         zones=karmada.zones_of(cluster),
         allocatable=allocatable,
         free=free,
+        created=_created(cluster),
     )
+
+
+def _created(cluster: KubeObject) -> datetime | None:
+    try:
+        return parse_time(str(cluster["metadata"]["creationTimestamp"]))
+    except (KeyError, ValueError):
+        return None
 
 
 def _resources(cluster: KubeObject) -> tuple[Amounts | None, Amounts | None]:
