@@ -28,7 +28,7 @@ from fedstate.local.karmada.member import Member, config_of
 from fedstate.local.karmada.plane import ControlPlane
 from fedstate.local.karmada.writes import delete_quietly, let_go
 
-SECRET_RETRY = 1.0
+SECRET_RETRY = 0.1
 LEAVE_RETRY = 0.1
 DRAIN_TIMEOUT = 1.0
 

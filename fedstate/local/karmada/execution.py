@@ -152,17 +152,21 @@ class Execution:
             return
 
     async def _finish(self, work: KubeObject) -> Result:
-        """Clean up in the member, then let the Work go; a cluster that is leaving and does not answer is not waited for."""
-        if not self._member.ready:
-            cluster = self._plane.cluster(self._member.name)
-            if cluster is None or not deletion_timestamp_of(cluster):
-                return DONE
-        else:
+        """Clean up in the member, then let the Work go; a cluster that is leaving is not waited for.
+
+        When it leaves, its namespaces go, too, perhaps before the objects in them could be cleaned.
+        """
+        cluster = self._plane.cluster(self._member.name)
+        leaving = cluster is None or deletion_timestamp_of(cluster) is not None
+        if self._member.ready:
             manifest = work["spec"]["workload"]["manifests"][0]
             try:
                 await self._clean_up(manifest, preserve=bool(work["spec"].get("preserveResourcesOnDeletion")))
             except ApiError as error:
-                return self._try_later(work, error)
+                if not (leaving and isinstance(error, NotFound)):
+                    return self._try_later(work, error)
+        elif not leaving:
+            return DONE
         await let_go(self._plane.client, WORKS, work, names.WORK_FINALIZER)
         return DONE
 

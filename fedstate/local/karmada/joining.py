@@ -13,7 +13,7 @@ from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import FIELD_MANAGER_LOCAL
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import NotFound, ServerError
-from fedstate.kube.objects import KubeObject, owner_reference
+from fedstate.kube.objects import KubeObject, name_of, owner_reference
 from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS, Resource
 from fedstate.local.karmada import names
 
@@ -51,8 +51,6 @@ async def join(
 ) -> None:
     """Make `name` a member, or bring its credentials and labels up to date. Its Secret goes with the Cluster."""
     await client.apply(NAMESPACES, {"metadata": {"name": names.CLUSTER_NAMESPACE}}, field_manager=FIELD_MANAGER_LOCAL)
-    secret = _secret(name, token, ca_pem)
-    await client.apply(SECRETS, secret, field_manager=FIELD_MANAGER_LOCAL)
     spec = {
         "id": name,
         "syncMode": "Push",
@@ -67,14 +65,17 @@ async def join(
         "spec": {field: value for field, value in spec.items() if value},
     }
     created = await client.apply(CLUSTERS, cluster, field_manager=FIELD_MANAGER_LOCAL)
-    secret["metadata"]["ownerReferences"] = [owner_reference(created, controller=False, block_deletion=False)]
-    await client.apply(SECRETS, secret, field_manager=FIELD_MANAGER_LOCAL)
+    await client.apply(SECRETS, _secret(created, token, ca_pem), field_manager=FIELD_MANAGER_LOCAL)
 
 
-def _secret(name: str, token: str, ca_pem: str | bytes) -> KubeObject:
+def _secret(cluster: KubeObject, token: str, ca_pem: str | bytes) -> KubeObject:
     authority = ca_pem.encode() if isinstance(ca_pem, str) else ca_pem
     return {
-        "metadata": {"name": name, "namespace": names.CLUSTER_NAMESPACE},
+        "metadata": {
+            "name": name_of(cluster),
+            "namespace": names.CLUSTER_NAMESPACE,
+            "ownerReferences": [owner_reference(cluster, controller=False, block_deletion=False)],
+        },
         "type": "Opaque",
         "data": {"token": b64encode(token.encode()).decode(), "caBundle": b64encode(authority).decode()},
     }
