@@ -140,7 +140,8 @@ def test_answers_become_the_error_they_mean(status: int, reason: str, kind: type
 
 
 def test_a_body_that_is_no_status_is_never_quoted() -> None:
-    for body in (None, [], "password=x", {"kind": "Secret", "message": "password=x"}):
+    bodies: list[Any] = [None, [], "password=x", {"kind": "Secret", "message": "password=x"}]
+    for body in bodies:
         error = api_error_from(500, body)
         assert isinstance(error, ServerError)
         assert "password" not in str(error)
