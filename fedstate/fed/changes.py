@@ -36,7 +36,9 @@ class Action:
         return f"{self.verb} {self.resource.kind} {name_of(self.obj)}"
 
 
-def applied(resource: Resource, actual: KubeObject | None, desired: KubeObject, *, unchanged_since_read: bool = False) -> list[Action]:
+def applied(
+    resource: Resource, actual: KubeObject | None, desired: KubeObject, *, unchanged_since_read: bool = False
+) -> list[Action]:
     """The server-side apply that makes `actual` what `desired` says; none if it is already.
 
     With `unchanged_since_read` it fails where anybody else wrote in between: for objects that follow from their own past.

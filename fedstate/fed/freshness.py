@@ -19,7 +19,9 @@ class Heartbeats:
     def __init__(self) -> None:
         self._seen: dict[Key, dict[str, tuple[str, float]]] = {}
 
-    def silent(self, key: Key, heartbeats: Mapping[str, str], *, clock: float, now: datetime) -> tuple[frozenset[str], float | None]:
+    def silent(
+        self, key: Key, heartbeats: Mapping[str, str], *, clock: float, now: datetime
+    ) -> tuple[frozenset[str], float | None]:
         """The clusters that have been silent too long, and in how many seconds the next one will be, if nothing comes."""
         before = self._seen.get(key, {})
         seen = {cluster: _seen(beat, before.get(cluster), clock, now) for cluster, beat in heartbeats.items()}

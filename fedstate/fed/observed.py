@@ -122,7 +122,7 @@ class ClusterReport:
     @property
     def initialised(self) -> bool:
         """Whether a replica set has ever been seen from there."""
-        if self.replica_set.get("id") or self.status.get("replset"):
+        if self.replica_set.get("id") or self.status.get("replset") or any(member.configured for member in self.members):
             return True
         conditions = conditions_of({"status": self.status})
         return any(condition.type == ConditionType.RS_INIT and condition.is_true for condition in conditions)
@@ -215,7 +215,9 @@ class Observed:
         if not facts.ready:
             return f"cluster {cluster} is not ready ({facts.reason})"
         if report is not None and report.silent:
-            return f"the data-plane operator of cluster {cluster} has been silent since {report.heartbeat or 'it was first asked'}"
+            return (
+                f"the data-plane operator of cluster {cluster} has been silent since {report.heartbeat or 'it was first asked'}"
+            )
         return f"cluster {cluster} has not answered yet"
 
     @property

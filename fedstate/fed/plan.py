@@ -101,9 +101,7 @@ def _distribution(observed: Observed, instance: MultiCloudMongoDB, roster: Roste
         actions += applied(CONFIG_MAPS, objects.hostconf, desired, unchanged_since_read=True)
     override = override_policy(namespace, name, roster.tasks.values(), instance_uid=observed.uid, plan=roster.plan)
     actions += applied(OVERRIDE_POLICIES, objects.override, override)
-    policy = propagation_policy(
-        namespace, name, clusters=roster.staying, dependencies=_dependencies(instance), preserve=True
-    )
+    policy = propagation_policy(namespace, name, clusters=roster.staying, dependencies=_dependencies(instance), preserve=True)
     actions += applied(PROPAGATION_POLICIES, objects.propagation, policy)
     if not observed.references.problems:
         actions += applied(MONGODBS, objects.template, members.template(instance))

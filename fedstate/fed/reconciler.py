@@ -204,7 +204,9 @@ class FederationReconciler:
         if not is_reported(raw, status):
             intent = {"metadata": {"name": observed.name, "namespace": observed.namespace}, "status": status}
             try:
-                await self._client.apply(MULTI_CLOUD_MONGODBS, intent, subresource="status", field_manager=FIELD_MANAGER_FEDERATION)
+                await self._client.apply(
+                    MULTI_CLOUD_MONGODBS, intent, subresource="status", field_manager=FIELD_MANAGER_FEDERATION
+                )
             except NotFound:
                 _log.debug("the instance went while it was looked at")
                 return ""

@@ -69,7 +69,9 @@ class _Roster:
             tasks[cluster] = decommission_task(cluster, self.current.get(cluster), self.observed.pending[cluster])
             if cluster not in self.wanted and let_go(self.observed, cluster, tasks[cluster].instance_uid):
                 left.add(cluster)
-        return Roster(tasks=tasks, plan=plan, leaving=tuple(sorted(leaving)), left=tuple(sorted(left)), waiting=tuple(self.waiting))
+        return Roster(
+            tasks=tasks, plan=plan, leaving=tuple(sorted(leaving)), left=tuple(sorted(left)), waiting=tuple(self.waiting)
+        )
 
     def _planned_clusters(self) -> set[str]:
         return {member.cluster for member in (self.previous.members if self.previous else ())}
@@ -172,7 +174,9 @@ class _Roster:
         if not let_go(self.observed, cluster, self.observed.uid):
             alive = self.observed.alive(cluster)
             self.waiting.append(
-                f"cluster {cluster} to clear away what it holds" if alive else f"the return of {cluster}: {self.observed.trouble_with(cluster)}"
+                f"cluster {cluster} to clear away what it holds"
+                if alive
+                else f"the return of {cluster}: {self.observed.trouble_with(cluster)}"
             )
         return decommission_task(cluster, task, Pending(instance_uid=self.observed.uid, vip=task.vip, since=""))
 
@@ -249,8 +253,6 @@ def _unreported_retiring(observed: Observed, known: set[tuple[str, str]]) -> lis
         silent = observed.own_report(gone.cluster) is None and gone.cluster in held_clusters(observed)
         if gone.identity not in known and (silent or observed.in_live_config(gone.host)):
             kept.append(
-                ReportedMember(
-                    cluster=gone.cluster, member=gone.member, ordinal=0, host=gone.host, ready=False, role="UNKNOWN"
-                )
+                ReportedMember(cluster=gone.cluster, member=gone.member, ordinal=0, host=gone.host, ready=False, role="UNKNOWN")
             )
     return kept

@@ -161,7 +161,9 @@ def _version(observed: Observed) -> str:
 
 def _decommissioning(observed: Observed, plan: FederationPlan) -> list[str]:
     tasks = plan.roster.tasks if plan.roster is not None else tasks_of(observed.objects.override)
-    owing = {task.cluster for task in tasks.values() if task.decommission and not let_go(observed, task.cluster, task.instance_uid)}
+    owing = {
+        task.cluster for task in tasks.values() if task.decommission and not let_go(observed, task.cluster, task.instance_uid)
+    }
     return sorted(owing | set(observed.pending))
 
 

@@ -197,10 +197,17 @@ def _majority(case: Case) -> Iterator[Verdict]:
         yield recovery, "False", Reason.NOT_REQUIRED, "No majority is lost"
         return
     names = ", ".join(f"{member.cluster}/{member.member}" for member in health.lost)
-    yield lost, "True", Reason.MAJORITY_LOST, f"{health.healthy_voters} of {health.voters} voters serve, {health.majority} are needed; lost: {names}"
+    yield (
+        lost,
+        "True",
+        Reason.MAJORITY_LOST,
+        f"{health.healthy_voters} of {health.voters} voters serve, {health.majority} are needed; lost: {names}",
+    )
     dead = sorted({member.cluster for member in health.lost if not observed.alive(member.cluster)})
     if dead:
-        message = f"Bring back {', '.join(dead)}, or name the survivors in spec.failover.forceReconfig; nothing is forced by itself"
+        message = (
+            f"Bring back {', '.join(dead)}, or name the survivors in spec.failover.forceReconfig; nothing is forced by itself"
+        )
         yield recovery, "True", Reason.APPROVAL_REQUIRED, message
         return
     yield recovery, "False", Reason.NOT_REQUIRED, "The lost members are in clusters that answer; they are being restarted there"

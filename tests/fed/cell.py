@@ -132,7 +132,11 @@ class Cell:
             "members": members,
             "currentRevision": f"{self.name}-rev",
             "currentInfo": {"members": self.asked},
-            "federation": {"cluster": self.name, "instanceUID": self.holds or stamp.get("instanceUID"), "planGeneration": self.followed},
+            "federation": {
+                "cluster": self.name,
+                "instanceUID": self.holds or stamp.get("instanceUID"),
+                "planGeneration": self.followed,
+            },
             "heartbeatTime": heartbeat_time(self.heartbeat),
             "decommissioned": self.decommissioned,
         }

@@ -119,7 +119,9 @@ class ReplicaSet:
             if not self._majority_up(rest):
                 continue
             if live.host == self.primary:
-                able = [m for m in rest if m.host in self.up and m.synced and m.votes and not m.arbiter and m.host not in retiring]
+                able = [
+                    m for m in rest if m.host in self.up and m.synced and m.votes and not m.arbiter and m.host not in retiring
+                ]
                 if not able:
                     continue
                 self.primary, self.term = able[0].host, self.term + 1

@@ -146,7 +146,9 @@ def test_a_lost_majority_is_said_and_nothing_is_done_about_it() -> None:
     world.run(10)
     assert world.replset.version == version
     assert world.status["replicaSet"]["planGeneration"] >= generation
-    assert {member.host for member in world.replset.config} >= {p.host for p in world.cells["c3"].processes.values() if p.ordinal == 0}
+    assert {member.host for member in world.replset.config} >= {
+        p.host for p in world.cells["c3"].processes.values() if p.ordinal == 0
+    }
     world.set_cluster("c1")
     world.set_cluster("c2")
     world.settle()

@@ -9,7 +9,9 @@ from tests.fed.cell import heartbeat_time
 from tests.fed.system import NAME, NAMESPACE, System, running_system
 from tests.local.karmada.federation import eventually, gone
 
-FIVE = '{"ClusterWithReplicaset":[{"cluster":"m1","replicaset":2},{"cluster":"m2","replicaset":2},{"cluster":"m3","replicaset":1}]}'
+FIVE = (
+    '{"ClusterWithReplicaset":[{"cluster":"m1","replicaset":2},{"cluster":"m2","replicaset":2},{"cluster":"m3","replicaset":1}]}'
+)
 THREE = '{"ClusterWithReplicaset":[{"cluster":"m1","replicaset":2},{"cluster":"m2","replicaset":1}]}'
 
 

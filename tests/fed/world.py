@@ -39,7 +39,9 @@ class World:
     def __init__(self, clusters: Mapping[str, str], *, plan_first: bool = True) -> None:
         self.store = Store()
         self.now = self.store.now = START
-        self.cells = {name: Cell(name=name, vip=vip, base_port=30000 + 100 * index) for index, (name, vip) in enumerate(clusters.items())}
+        self.cells = {
+            name: Cell(name=name, vip=vip, base_port=30000 + 100 * index) for index, (name, vip) in enumerate(clusters.items())
+        }
         self.replset = ReplicaSet()
         self.works: dict[str, KubeObject] = {}
         self.plan_first = plan_first
