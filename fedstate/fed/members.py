@@ -53,7 +53,7 @@ def template(instance: MultiCloudMongoDB) -> KubeObject:
         spec["imagePullSecret"] = pull_secret_name(instance.name)
     if instance.config_ref:
         spec["customConfigRef"] = config_copy_name(instance.name)
-    pod_spec = _pod_spec(instance)
+    pod_spec = {name: value for name, value in instance.pod_spec.items() if value is not None}
     if pod_spec:
         spec["podSpec"] = pod_spec
     return {
@@ -132,10 +132,3 @@ def _exporter(instance: MultiCloudMongoDB) -> dict[str, Any]:
     if instance.export_resources:
         exporter["resources"] = instance.export_resources
     return exporter
-
-
-def _pod_spec(instance: MultiCloudMongoDB) -> dict[str, Any]:
-    pod_spec = {name: value for name, value in instance.pod_spec.items() if value is not None}
-    if instance.node_select:
-        pod_spec["nodeSelector"] = {**instance.node_select, **(pod_spec.get("nodeSelector") or {})}
-    return pod_spec

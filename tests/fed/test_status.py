@@ -259,7 +259,7 @@ def test_a_report_about_another_instance_is_not_counted() -> None:
 
 
 def with_annotation(text: str | None) -> KubeObject:
-    raw = copy.deepcopy(INSTANCE)
+    raw: KubeObject = copy.deepcopy(INSTANCE)
     raw["metadata"]["annotations"] = {} if text is None else {"schedulerResult": text}
     return raw
 
