@@ -85,10 +85,15 @@ def reported_members(cluster: str, holdings: Holdings, reading: SetReading) -> t
 
 
 def standalone_plan(mongo: MongoDB, holdings: Holdings, previous: ReplsetPlan | None, reading: SetReading) -> ReplsetPlan | None:
-    """The plan of an instance that no federation plans for. Nothing is planned before every wanted member has an address."""
-    addressed = [member for member in holdings.members if member.host and not member.arbiter]
-    if previous is None and len(addressed) < mongo.members:
-        return None
+    """The plan of an instance that no federation plans for. It changes only when all that is wanted has an address.
+
+    A plan made in between would move votes for the sake of a moment.
+    """
+    leaving = {gone.member for gone in previous.retiring} if previous is not None else set()
+    addressed = [member for member in holdings.members if member.host and member.name not in leaving]
+    arbiters = sum(member.arbiter for member in addressed)
+    if len(addressed) - arbiters < mongo.members or arbiters < int(mongo.arbiter):
+        return previous
     return compose_plan(
         previous=previous,
         replset_name=replset_name(mongo.name),

@@ -179,7 +179,9 @@ class MongoDBReconciler:
     async def _roll(self, obj: KubeObject, look: Look, credentials: Credentials) -> Look:
         """Pods that are not as they should be are replaced when the configuration rests."""
         resting = isinstance(look.step, Settled | Wait)
-        rollout = next_rollout_step(look.holdings.members, look.revision, look.reading) if look.revision and resting else None
+        leaving = {member.name for member in look.roster.retiring} if look.roster is not None else set()
+        staying = [member for member in look.holdings.members if member.name not in leaving]
+        rollout = next_rollout_step(staying, look.revision, look.reading) if look.revision and resting else None
         look = replace(look, rollout=rollout)
         match rollout:
             case Restart(member=member) if member.pod is not None:

@@ -38,6 +38,7 @@ _NOT_PRIMARY_CODES = frozenset({189, 10107, 10058, 11602, 13435, 13436})
 _GONE_CODES = frozenset({91, 11600})
 _CODE_NOT_INITIALIZED = 94
 _CODE_INVALID_CONFIG = 93
+_CODE_NO_SUCH_COMMAND = 59
 
 
 class MotorAdmin:
@@ -99,7 +100,12 @@ class MotorAdmin:
         await self._command({"updateUser": user.name, **_user_fields(user)})
 
     async def has_default_rw_concern(self) -> bool:
-        reply = await self._command({"getDefaultRWConcern": 1})
+        try:
+            reply = await self._command({"getDefaultRWConcern": 1})
+        except CommandFailed as error:
+            if error.code == _CODE_NO_SUCH_COMMAND:
+                return True  # before 4.4 there is no default that an arbiter could change
+            raise
         return reply.get("defaultWriteConcernSource") == "global" or "updateOpTime" in reply
 
     async def set_default_rw_concern(self) -> None:
