@@ -45,6 +45,14 @@ def revision_data(stateful_set: KubeObject) -> dict[str, Any]:
     return {"spec": {"template": {**stateful_set["spec"]["template"], "$patch": "replace"}}}
 
 
+def as_go_writes_it(value: Any) -> bytes:
+    """JSON as kube-apiserver writes it. It does so whenever it patches a revision, and compares the immutable data by its bytes."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for character in "&<>\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode()
+
+
 def revision_name(stateful_set: KubeObject, data: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     return f"{name_of(stateful_set)}-{digest[:10]}"

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import orjson
+
 from fedstate.control.controller import Controller
 from fedstate.control.reconciler import DONE, Result
 from fedstate.control.triggers import watch_owned, watch_self
@@ -90,7 +92,8 @@ class StatefulSetController:
         if update not in known:
             number = max((int(revision["revision"]) for revision in known.values()), default=0) + 1
             with contextlib.suppress(AlreadyExists):
-                await self._client.create(CONTROLLER_REVISIONS, sets.revision_for(stateful_set, number))
+                revision = sets.revision_for(stateful_set, number)
+                await self._client.create(CONTROLLER_REVISIONS, {**revision, "data": orjson.Fragment(sets.as_go_writes_it(data))})
         current = (stateful_set.get("status") or {}).get("currentRevision")
         used = {update, current, *(labels_of(p).get(sets.REVISION_LABEL) for p in self._pods.list(namespace_of(stateful_set)))}
         unused = sorted((r for name, r in known.items() if name not in used), key=lambda revision: int(revision["revision"]))

@@ -29,6 +29,7 @@ from fedstate.kube.objects import (
 from fedstate.kube.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
 
 PROTECTION = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 DEFAULT_CLASS_MARK = "storageclass.kubernetes.io/is-default-class"
 _PATIENCE = timedelta(seconds=2)
@@ -202,13 +203,23 @@ class VolumePhases:
 
     async def reconcile(self, key: Key) -> Result:
         volume = self._volumes.get(key)
-        if volume is None or deletion_timestamp_of(volume) is not None:
+        if volume is None:
+            return DONE
+        if deletion_timestamp_of(volume) is not None:
+            await self._release(volume)
             return DONE
         phase = await self._phase_of(volume)
         if phase != _phase(volume):
             patch = {"metadata": {"uid": uid_of(volume)}, "status": {"phase": phase}}
             await self._client.merge_patch(PERSISTENT_VOLUMES, key.name, patch, subresource="status")
         return DONE
+
+    async def _release(self, volume: KubeObject) -> None:
+        """A real API server protects volumes; one that no claim is bound to may go."""
+        if VOLUME_PROTECTION in finalizers_of(volume) and await self._phase_of(volume) != "Bound":
+            left = [finalizer for finalizer in finalizers_of(volume) if finalizer != VOLUME_PROTECTION]
+            seen = {"uid": uid_of(volume), "resourceVersion": volume["metadata"]["resourceVersion"]}
+            await self._client.merge_patch(PERSISTENT_VOLUMES, name_of(volume), {"metadata": {"finalizers": left, **seen}})
 
     async def _phase_of(self, volume: KubeObject) -> str:
         reference = volume["spec"].get("claimRef")
