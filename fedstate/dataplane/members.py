@@ -29,7 +29,7 @@ class Roster:
     fresh: tuple[Seat, ...]
     retiring: tuple[OwnMember, ...]
     leaving: tuple[OwnMember, ...]
-    next_ordinal: int
+    next_ordinal: int  # one above every number seen in use; a fresh seat counts once it has objects
 
     @property
     def complete(self) -> bool:
@@ -56,7 +56,7 @@ def roster_of(
         fresh=tuple(fresh),
         retiring=tuple(outgoing),
         leaving=tuple(leaving),
-        next_ordinal=first + len(fresh),
+        next_ordinal=first,
     )
 
 

@@ -135,7 +135,8 @@ def _fixed_part(spec: Obj) -> Obj:
     return fixed
 
 
-def pod_spec_errors(spec: Obj, path: str) -> Iterator[FieldError]:
+def pod_spec_errors(spec: Obj, path: str, claimed: frozenset[str] = frozenset()) -> Iterator[FieldError]:
+    """`claimed`: volumes that a StatefulSet's claim templates will bring."""
     containers = spec.get("containers") or []
     if not containers:
         yield required(f"{path}.containers")
@@ -143,6 +144,7 @@ def pod_spec_errors(spec: Obj, path: str) -> Iterator[FieldError]:
     for index, volume in enumerate(spec.get("volumes") or ()):
         yield from _volume_errors(volume, f"{path}.volumes[{index}]", volumes)
         volumes.add(volume.get("name") or "")
+    volumes |= claimed
     names: set[str] = set()
     for kind in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(kind) or ()):
@@ -212,7 +214,8 @@ def workload_errors(workload: Obj, old: Obj | None) -> Iterator[FieldError]:
         yield invalid("spec.selector", selector, "empty selector is invalid for " + str(workload.get("kind", "object")).lower())
     if not _selects(selector or {}, labels or {}):
         yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-    yield from pod_spec_errors(template.get("spec") or {}, "spec.template.spec")
+    claims = ((claim.get("metadata") or {}).get("name") or "" for claim in spec.get("volumeClaimTemplates") or ())
+    yield from pod_spec_errors(template.get("spec") or {}, "spec.template.spec", frozenset(claims))
     if old is not None:
         yield from _workload_change_errors(workload.get("kind"), spec, old.get("spec") or {})
 
