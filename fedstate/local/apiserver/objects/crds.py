@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fedstate.local.apiserver.objects.cel import rule_errors
 from fedstate.local.apiserver.objects.fielderrors import FieldError, invalid, not_supported, required
 from fedstate.local.apiserver.objects.naming import dns1035_errors, subdomain_errors
 from fedstate.local.apiserver.objects.nodes import Obj
-from fedstate.local.apiserver.objects.structural import structural_errors
+from fedstate.local.apiserver.objects.structural import ROOT, structural_errors
 
 _FIXED = "field is immutable"
 
@@ -37,8 +36,12 @@ def crd_errors(crd: Obj, old: Obj | None = None) -> Iterator[FieldError]:
     yield from _version_list_errors(spec.get("versions") or [])
     unchanged = old is not None and (old.get("spec") or {}).get("versions") == spec.get("versions")
     if not unchanged:
-        for index, version in enumerate(spec.get("versions") or ()):
-            yield from _version_errors(version, f"spec.versions[{index}]")
+        versions = spec.get("versions") or ()
+        for index, version in enumerate(versions):
+            path = f"spec.versions[{index}]"
+            # The real server keeps the schema of a single version in a field of its old API, and speaks of that.
+            where = ROOT if len(versions) == 1 else f"{path}.schema.openAPIV3Schema"
+            yield from _version_errors(version, path, where)
     if old is not None:
         yield from _change_errors(spec, old.get("spec") or {})
 
@@ -72,18 +75,24 @@ def _version_list_errors(versions: list[Obj]) -> Iterator[FieldError]:
         yield invalid("spec.versions", versions, "must contain unique version names")
 
 
-def _version_errors(version: Obj, path: str) -> Iterator[FieldError]:
+def _version_errors(version: Obj, path: str, where: str) -> Iterator[FieldError]:
     if not version.get("name"):
         yield required(f"{path}.name")
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    where = f"{path}.schema.openAPIV3Schema"
     if schema is None:
         yield required(where, "schemas are required")
         return
     errors = structural_errors(schema, where)
-    yield from errors or rule_errors(schema, where)
+    yield from errors or _rule_errors(schema, where)
     for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
         yield from _column_errors(column, f"{path}.additionalPrinterColumns[{index}]")
+
+
+def _rule_errors(schema: Obj, where: str) -> list[FieldError]:
+    """The engine is loaded only when the first definition is judged."""
+    from fedstate.local.apiserver.objects.cel import rule_errors
+
+    return rule_errors(schema, where)
 
 
 def _column_errors(column: Obj, path: str) -> Iterator[FieldError]:
