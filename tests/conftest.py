@@ -22,11 +22,14 @@ def pytest_configure() -> None:
 async def _task_count() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
-    # A task that was cancelled just now may need a turn of the loop to end.
-    for _ in range(3):
+    # A task that was cancelled just now may need some turns of the loop to end.
+    for _ in range(20):
+        left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+        if not left:
+            return
         await asyncio.sleep(0)
-    left = [task.get_name() for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
-    assert not left, f"tasks left running: {left}"
+    names = [f"{task.get_name()} ({task.get_coro()})" for task in left]
+    pytest.fail(f"tasks left running: {names}")
 
 
 @pytest.fixture(autouse=True)

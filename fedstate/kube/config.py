@@ -95,14 +95,17 @@ class ReloadedToken:
         self._max_age = max_age
         self._clock = clock
         self._made_at = clock()
+        self._round = 0
         self._lock = asyncio.Lock()
 
     async def authorization(self, *, fresh: bool = False) -> str | None:
-        asked_at = self._clock()
-        if fresh or asked_at - self._made_at > self._max_age:
+        if fresh or self._clock() - self._made_at > self._max_age:
+            round_seen = self._round
             async with self._lock:
-                if self._made_at <= asked_at:
+                # Whoever waited here while somebody else renewed has what that one got, were it nothing new.
+                if round_seen == self._round:
                     await self._make()
+                    self._round += 1
         return self._header
 
     async def _make(self) -> None:
@@ -181,6 +184,7 @@ async def _kubeconfig(where: str, context: str | None) -> ClusterConfig:
 
 async def _load(where: str, context: str | None) -> tuple[Any, Any]:
     # An explicit Configuration: the library would otherwise write a process-wide default.
+    import yaml
     from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import ConfigException
     from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
@@ -194,7 +198,7 @@ async def _load(where: str, context: str | None) -> tuple[Any, Any]:
             await loader.load_and_set(loaded)
     except TimeoutError as error:
         raise ConfigError(f"the credentials plugin of kubeconfig {where} gave no answer within {EXEC_TIMEOUT:.0f} s") from error
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AssertionError, AttributeError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AssertionError, AttributeError) as error:
         raise ConfigError(f"kubeconfig {where} cannot be used: {error}") from error
     return loader, loaded
 
