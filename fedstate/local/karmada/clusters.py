@@ -135,6 +135,6 @@ class Clusters:
 async def _run_member(member: Member, controllers: tuple[Controller, ...]) -> None:
     """Runs until cancelled."""
     async with member.client, TaskGroup() as group:
-        group.create_task(member.informers.run(), name=f"caches of {member.name}")
+        group.create_task(member.run_caches(), name=f"caches of {member.name}")
         for controller in controllers:
             group.create_task(controller.run(), name=controller.name)

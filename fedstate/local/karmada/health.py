@@ -96,8 +96,9 @@ class ClusterStatus:
             patch = {"status": _replacing(before, status)}
             await self._plane.client.merge_patch(CLUSTERS, name_of(cluster), patch, subresource="status")
         await self._taint(cluster, ready=ready.status)
-        if ready.status != self._member.ready:
-            self._member.ready = ready.status
+        changed = ready.status != self._member.ready
+        self._member.set_ready(ready.status)
+        if changed:
             _log.info("a member cluster changed", extra={"cluster": self._member.name, "reason": ready.reason})
             if ready.status:
                 self._on_ready()

@@ -38,6 +38,24 @@ class Member:
         self.pods = cache(self.informers, PODS)
         self.on_object: Callable[[Key], None] = lambda key: None
         self._managed: dict[Resource, Informer] = {}
+        self._was_away = False
+        self._returned = asyncio.Event()
+
+    def set_ready(self, ready: bool) -> None:
+        """What the Ready condition says from now on."""
+        self.ready = ready
+        if ready and self._was_away:
+            self._returned.set()
+        self._was_away = not ready
+
+    async def run_caches(self) -> None:
+        """Runs until cancelled. A member that comes back is read anew at once: after a long silence caches ask but seldom."""
+        while True:
+            self._returned.clear()
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(self.informers.run(), name=f"caches of {self.name}")
+                await self._returned.wait()
+                task.cancel()
 
     async def managed(self, resource: Resource) -> Informer:
         """The cache of the objects of a kind that Karmada manages there; NotSynced while it cannot be filled."""
