@@ -129,7 +129,7 @@ def _dependencies_deleted(observed: Observed) -> list[Action]:
         *deleted(SECRETS, objects.auth),
         *deleted(SECRETS, objects.pull_secret),
         *deleted(CONFIG_MAPS, objects.hostconf),
-        *deleted(CONFIG_MAPS, objects.config),
+        *(action for config in objects.configs.values() for action in deleted(CONFIG_MAPS, config)),
     ]
 
 

@@ -4,6 +4,7 @@ Copies, since Karmada lets one policy claim an object: two instances may share a
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -20,20 +21,24 @@ from fedstate.api.naming import (
 from fedstate.api.replset import ReplsetPlan, hostconf_data
 from fedstate.kube.objects import KubeObject
 
-ROLLED_FIELDS = ("image", "imagePullPolicy", "imagePullSecret", "resources", "customConfigRef", "metricsExporterSpec", "podSpec")
-"""Fields whose change restarts members, and which therefore reach one cluster after another."""
+CONFIG_COMPONENT = "config"
 
 
-def config_copy_name(instance: str) -> str:
-    return f"{instance}-config"
+def config_copy_name(instance: str, data: Mapping[str, str]) -> str:
+    """Named after its content, so that clusters can change from one to the next at different times."""
+    content = json.dumps(dict(data), sort_keys=True).encode()
+    return f"{instance}-config-{hashlib.sha256(content).hexdigest()[:10]}"
 
 
 def pull_secret_name(instance: str) -> str:
     return f"{instance}-pull"
 
 
-def template(instance: MultiCloudMongoDB) -> KubeObject:
-    """The MongoDB that Karmada distributes. Its stamp is empty, so no data plane acts on it as it stands."""
+def template(instance: MultiCloudMongoDB, config: str = "") -> KubeObject:
+    """The MongoDB that Karmada distributes, `config` naming the copy of the user's configuration.
+
+    Its stamp is empty, so no data plane acts on it as it stands.
+    """
     spec: dict[str, Any] = {
         "type": "ReplicaSet",
         "members": instance.replicaset,
@@ -48,14 +53,10 @@ def template(instance: MultiCloudMongoDB) -> KubeObject:
         "metricsExporterSpec": _exporter(instance),
         "rootPasswordSecretRef": {"name": auth_secret_name(instance.name), "key": AUTH_ROOT_PASSWORD},
         "dbUserSpec": {},
+        "imagePullSecret": pull_secret_name(instance.name) if has_pull_secret(instance) else {},
+        "customConfigRef": config,
+        "podSpec": {name: value for name, value in instance.pod_spec.items() if value is not None},
     }
-    if has_pull_secret(instance):
-        spec["imagePullSecret"] = pull_secret_name(instance.name)
-    if instance.config_ref:
-        spec["customConfigRef"] = config_copy_name(instance.name)
-    pod_spec = {name: value for name, value in instance.pod_spec.items() if value is not None}
-    if pod_spec:
-        spec["podSpec"] = pod_spec
     return {
         "apiVersion": MONGODBS.api_version,
         "kind": MONGODBS.kind,
@@ -73,7 +74,7 @@ def hostconf(namespace: str, instance: str, instance_uid: str, plan: ReplsetPlan
 
 def config_copy(instance: MultiCloudMongoDB, data: Mapping[str, str]) -> KubeObject:
     """The user's MongoDB configuration under a name of the instance's own."""
-    metadata = _metadata(instance.namespace, config_copy_name(instance.name), instance.name, "config")
+    metadata = _metadata(instance.namespace, config_copy_name(instance.name, data), instance.name, CONFIG_COMPONENT)
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
 
 

@@ -139,11 +139,14 @@ class ReplsetView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Karmada:
-    """The objects of one instance on the control plane as they stand; None for what is not there."""
+    """The objects of one instance on the control plane as they stand; None for what is not there.
+
+    `configs` are the copies of the user's configuration, by name: several while a change goes from cluster to cluster.
+    """
 
     auth: KubeObject | None = None
     hostconf: KubeObject | None = None
-    config: KubeObject | None = None
+    configs: Mapping[str, KubeObject] = field(default_factory=dict)
     pull_secret: KubeObject | None = None
     override: KubeObject | None = None
     propagation: KubeObject | None = None

@@ -15,8 +15,9 @@ from fedstate.fed.ending import plan_for_cleanup, plan_for_deletion
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
 from fedstate.fed.policies import clusters_of, override_policy, propagation_policy, tasks_of
+from fedstate.fed.rollout import held_config_names, rollout_for, unchanged, with_rollout
 from fedstate.fed.roster import Roster, let_go, roster_for, vip_for
-from fedstate.kube.objects import finalizers_of
+from fedstate.kube.objects import KubeObject, finalizers_of
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 
 
@@ -36,8 +37,9 @@ def plan_for(observed: Observed, entropy: Entropy) -> FederationPlan:
         stage = Stage.BLOCKED if problems else Stage.UNPLACED
         waiting = () if problems else ("a placement (the annotation schedulerResult)",)
         return FederationPlan(stage=stage, actions=tuple(_claim(observed)), waiting=waiting, problems=problems)
-    roster = roster_for(observed, placement)
-    actions = [*_claim(observed), *_distribution(observed, observed.instance, roster, entropy), *_forgotten(observed, placement)]
+    roster, template = _rolled_out(observed, observed.instance, roster_for(observed, placement))
+    actions = [*_claim(observed), *_secrets(observed, observed.instance, entropy)]
+    actions += [*_distribution(observed, observed.instance, roster, template), *_forgotten(observed, placement)]
     return FederationPlan(
         stage=Stage.RUNNING,
         actions=tuple(actions),
@@ -89,25 +91,49 @@ def _claim(observed: Observed) -> list[Action]:
     return [] if FINALIZER_MULTI in present else [finalizers_set(MULTI_CLOUD_MONGODBS, raw, [*present, FINALIZER_MULTI])]
 
 
-def _distribution(observed: Observed, instance: MultiCloudMongoDB, roster: Roster, entropy: Entropy) -> list[Action]:
+def _rolled_out(observed: Observed, instance: MultiCloudMongoDB, roster: Roster) -> tuple[Roster, KubeObject | None]:
+    """The roster with what clusters keep of the old template, and the template to apply; None to leave it as it is."""
+    if observed.references.problems:
+        return with_rollout(observed, roster, unchanged(observed)), None
+    config = observed.references.config
+    template = members.template(instance, members.config_copy_name(instance.name, config) if config is not None else "")
+    rollout = rollout_for(observed, roster, template)
+    return with_rollout(observed, roster, rollout), template if rollout.template_may_follow else None
+
+
+def _distribution(observed: Observed, instance: MultiCloudMongoDB, roster: Roster, template: KubeObject | None) -> list[Action]:
     """Secrets and plan, then the rules, then the policy, the template last.
 
     A cluster must have its rule before the policy names it, and keeps the rule until the policy no longer does.
     """
     namespace, name, objects = observed.namespace, observed.name, observed.objects
-    actions = _secrets(observed, instance, entropy)
+    actions: list[Action] = []
     if roster.plan is not None:
         desired = members.hostconf(namespace, name, observed.uid, roster.plan)
         actions += applied(CONFIG_MAPS, objects.hostconf, desired, unchanged_since_read=True)
     override = override_policy(namespace, name, roster.tasks.values(), instance_uid=observed.uid, plan=roster.plan)
     actions += applied(OVERRIDE_POLICIES, objects.override, override)
-    policy = propagation_policy(namespace, name, clusters=roster.staying, dependencies=_dependencies(instance), preserve=True)
+    configs = _configs_in_use(observed, roster, template)
+    policy = propagation_policy(
+        namespace, name, clusters=roster.staying, dependencies=_dependencies(instance, configs), preserve=True
+    )
     actions += applied(PROPAGATION_POLICIES, objects.propagation, policy)
+    if template is not None:
+        actions += applied(MONGODBS, objects.template, template)
     if not observed.references.problems:
-        actions += applied(MONGODBS, objects.template, members.template(instance))
-        actions += [] if instance.config_ref else deleted(CONFIG_MAPS, objects.config)
         actions += [] if members.has_pull_secret(instance) else deleted(SECRETS, objects.pull_secret)
+    for config in sorted(set(objects.configs) - configs):
+        actions += deleted(CONFIG_MAPS, objects.configs[config])
     return actions
+
+
+def _configs_in_use(observed: Observed, roster: Roster, template: KubeObject | None) -> set[str]:
+    """The copies that the user's object, the template as it is or will be, or some cluster's rule speaks of."""
+    names = held_config_names(roster.tasks) | held_config_names(tasks_of(observed.objects.override))
+    names |= {str((obj.get("spec") or {}).get("customConfigRef") or "") for obj in (observed.objects.template, template) if obj}
+    if observed.references.config is not None:
+        names.add(members.config_copy_name(observed.name, observed.references.config))
+    return {name for name in names if name}
 
 
 def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) -> list[Action]:
@@ -124,16 +150,16 @@ def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) 
         verb = Verb.CREATE if objects.auth is None else Verb.APPLY
         actions.append(Action(verb=verb, resource=SECRETS, obj=secret))
     if references.config is not None:
-        actions += applied(CONFIG_MAPS, objects.config, members.config_copy(instance, references.config))
+        copy = members.config_copy(instance, references.config)
+        actions += applied(CONFIG_MAPS, objects.configs.get(copy["metadata"]["name"]), copy)
     if members.has_pull_secret(instance) and (references.pull_secret is not None or instance.image_pull_secret.user):
         actions += applied(SECRETS, objects.pull_secret, members.pull_secret_copy(instance, references.pull_secret))
     return actions
 
 
-def _dependencies(instance: MultiCloudMongoDB) -> list[tuple[str, str]]:
+def _dependencies(instance: MultiCloudMongoDB, configs: set[str]) -> list[tuple[str, str]]:
     dependencies = [("Secret", auth_secret_name(instance.name)), ("ConfigMap", hostconf_name(instance.name))]
-    if instance.config_ref:
-        dependencies.append(("ConfigMap", members.config_copy_name(instance.name)))
+    dependencies += [("ConfigMap", config) for config in sorted(configs)]
     if members.has_pull_secret(instance):
         dependencies.append(("Secret", members.pull_secret_name(instance.name)))
     return dependencies

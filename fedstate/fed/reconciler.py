@@ -11,6 +11,8 @@ from fedstate.api.conditions import InstanceState
 from fedstate.api.karmada import CLUSTERS, OVERRIDE_POLICIES, PROPAGATION_POLICIES, RESOURCE_BINDINGS, WORKS
 from fedstate.api.naming import (
     FIELD_MANAGER_FEDERATION,
+    LABEL_COMPONENT,
+    LABEL_INSTANCE,
     LABEL_MANAGED_BY,
     LABEL_PART_OF,
     MONGODBS,
@@ -26,7 +28,7 @@ from fedstate.fed.changes import Action, Verb
 from fedstate.fed.cleanup import cleanup_name
 from fedstate.fed.freshness import Heartbeats
 from fedstate.fed.look import Parsed, Surroundings, look, parse
-from fedstate.fed.members import config_copy_name, pull_secret_name
+from fedstate.fed.members import CONFIG_COMPONENT, pull_secret_name
 from fedstate.fed.news import news
 from fedstate.fed.observed import Karmada, Observed, References, ReplsetView, reports_of
 from fedstate.fed.outcome import FederationPlan, Stage
@@ -39,13 +41,14 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import AlreadyExists, NotFound
 from fedstate.kube.events import EventRecorder
 from fedstate.kube.informer import InformerSet
-from fedstate.kube.objects import Key, KubeObject, annotations_of, name_of, namespace_of, uid_of
+from fedstate.kube.objects import Key, KubeObject, annotations_of, labels_of, name_of, namespace_of, uid_of
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 from fedstate.kube.store import Store
 
 _log = logging.getLogger(__name__)
 
 OURS = f"{LABEL_PART_OF}=fedstate,{LABEL_MANAGED_BY}=fedstate"
+BY_INSTANCE = "instance"
 LOOK_AGAIN_SETTLED = 15.0
 LOOK_AGAIN_MOVING = 3.0
 LOOK_AGAIN_BLOCKED = 5.0
@@ -69,6 +72,8 @@ class Caches:
         def own(resource: object) -> Store:
             return informers.informer(resource, namespace, label_selector=OURS).store  # type: ignore[arg-type]
 
+        config_maps = own(CONFIG_MAPS)
+        config_maps.add_index(BY_INSTANCE, lambda obj: (f"{namespace_of(obj)}/{labels_of(obj).get(LABEL_INSTANCE)}",))
         return cls(
             instances=informers.informer(MULTI_CLOUD_MONGODBS, namespace).store,
             bindings=informers.informer(RESOURCE_BINDINGS, namespace).store,
@@ -77,7 +82,7 @@ class Caches:
             propagations=own(PROPAGATION_POLICIES),
             overrides=own(OVERRIDE_POLICIES),
             secrets=own(SECRETS),
-            config_maps=own(CONFIG_MAPS),
+            config_maps=config_maps,
         )
 
     def objects_of(self, key: Key) -> Karmada:
@@ -88,13 +93,17 @@ class Caches:
             auth=at(self.secrets, auth_secret_name(key.name)),
             pull_secret=at(self.secrets, pull_secret_name(key.name)),
             hostconf=at(self.config_maps, hostconf_name(key.name)),
-            config=at(self.config_maps, config_copy_name(key.name)),
+            configs=self._configs_of(key),
             cleanup=at(self.config_maps, cleanup_name(key.name)),
             override=at(self.overrides, policy_name(key.name)),
             propagation=at(self.propagations, policy_name(key.name)),
             template=at(self.templates, key.name),
             binding=at(self.bindings, binding_name(key.name)),
         )
+
+    def _configs_of(self, key: Key) -> dict[str, KubeObject]:
+        found = self.config_maps.by_index(BY_INSTANCE, str(key))
+        return {name_of(obj): obj for obj in found if labels_of(obj).get(LABEL_COMPONENT) == CONFIG_COMPONENT}
 
 
 class FederationReconciler:
@@ -231,7 +240,7 @@ def _is_of(work: KubeObject, key: Key) -> bool:
         f"{auth_secret_name(key.name)}-secret",
         f"{pull_secret_name(key.name)}-secret",
         f"{hostconf_name(key.name)}-configmap",
-        f"{config_copy_name(key.name)}-configmap",
     }
-    binding = annotations.get("resourcebinding.karmada.io/name")
-    return binding in names and annotations.get("resourcebinding.karmada.io/namespace") == key.namespace
+    binding = annotations.get("resourcebinding.karmada.io/name") or ""
+    ours = binding in names or (binding.startswith(f"{key.name}-config-") and binding.endswith("-configmap"))
+    return ours and annotations.get("resourcebinding.karmada.io/namespace") == key.namespace

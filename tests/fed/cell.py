@@ -19,6 +19,7 @@ class Process:
     ordinal: int
     host: str
     arbiter: bool
+    revision: str
     up: bool = True
 
 
@@ -39,6 +40,8 @@ class Cell:
     asked: int | None = None
     heartbeat: int = 0
     ever: list[str] = field(default_factory=list)
+    revision: str = ""
+    rolls: bool = True
 
     @property
     def managed(self) -> bool:
@@ -69,6 +72,7 @@ class Cell:
         self.decommissioned = False
         self.holds = stamp.instance_uid
         self.asked = spec.members
+        self.revision = json.dumps([spec.image, spec.resources, spec.custom_config_ref, spec.pod_spec], sort_keys=True)
         self._run(spec, plan, replset)
         self._reconfigure(plan, replset)
         self.followed = stamp.plan_generation
@@ -90,10 +94,29 @@ class Cell:
             for _ in range(wanted - sum(process.arbiter == arbiter for process in staying)):
                 self._start(spec.name, arbiter, replset)
 
+    def roll(self, replset: ReplicaSet) -> None:
+        """One process after another, without a look at other clusters: their turns are the federation's to give."""
+        if not (self.rolls and self.alive and self.operator and self.holds):
+            return
+        for process in self.processes.values():
+            if not process.up:
+                process.up, process.revision = True, self.revision
+                replset.start(process.host)
+                return
+        for process in self.processes.values():
+            if process.revision != self.revision:
+                process.up = False
+                replset.stop(process.host)
+                return
+
+    @property
+    def at_rest(self) -> bool:
+        return all(process.up and process.revision == self.revision for process in self.processes.values())
+
     def _start(self, instance: str, arbiter: bool, replset: ReplicaSet) -> None:
         name = f"{instance}-replset-{self.next_ordinal}"
         host = f"{self.vip}:{self.base_port + self.next_ordinal}"
-        self.processes[name] = Process(name=name, ordinal=self.next_ordinal, host=host, arbiter=arbiter)
+        self.processes[name] = Process(name=name, ordinal=self.next_ordinal, host=host, arbiter=arbiter, revision=self.revision)
         self.next_ordinal += 1
         self.ever.append(name)
         replset.start(host)
@@ -128,7 +151,7 @@ class Cell:
             for process in self.processes.values()
         ]
         status: dict[str, Any] = {
-            "state": "Running",
+            "state": "Running" if self.at_rest else "Reconciling",
             "members": members,
             "currentRevision": f"{self.name}-rev",
             "currentInfo": {"members": self.asked},

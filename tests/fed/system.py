@@ -100,6 +100,7 @@ class System:
             return
         before = cell.mongodb.get("status") or {}
         cell.step(self.replset)
+        cell.roll(self.replset)
         if cell.mongodb is None:
             await client.delete(MONGODBS, NAME, namespace=NAMESPACE)
             return

@@ -11,16 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fedstate.api.karmada import CLUSTERS, OVERRIDE_POLICIES, PROPAGATION_POLICIES, RESOURCE_BINDINGS
-from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
+from fedstate.api.naming import LABEL_COMPONENT, MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.fed.cleanup import cleanup_name
 from fedstate.fed.look import Surroundings, look, parse
-from fedstate.fed.members import config_copy_name, pull_secret_name
+from fedstate.fed.members import pull_secret_name
 from fedstate.fed.observed import Karmada, Observed, References
 from fedstate.fed.outcome import FederationPlan
 from fedstate.fed.plan import plan_for
 from fedstate.fed.policies import clusters_of, preserves
 from fedstate.fed.status import is_reported, status_for
-from fedstate.kube.objects import Key, KubeObject
+from fedstate.kube.objects import Key, KubeObject, name_of
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 from tests.fed.cell import Cell
 from tests.fed.replset import ReplicaSet
@@ -117,8 +117,8 @@ class World:
     # --- the operator ---
 
     def observe(self) -> Observed:
-        names = {"hostconf": f"{NAME}-hostconf", "config": config_copy_name(NAME), "cleanup": cleanup_name(NAME)}
-        maps = {field: self.store.get(CONFIG_MAPS, name) for field, name in names.items()}
+        maps = [obj for (plural, _), obj in self.store.objects.items() if plural == CONFIG_MAPS.plural]
+        configs = {name_of(obj): obj for obj in maps if obj["metadata"]["labels"][LABEL_COMPONENT] == "config"}
         objects = Karmada(
             auth=self.store.get(SECRETS, f"{NAME}-auth"),
             pull_secret=self.store.get(SECRETS, pull_secret_name(NAME)),
@@ -126,7 +126,9 @@ class World:
             propagation=self.store.get(PROPAGATION_POLICIES, NAME),
             template=self.store.get(MONGODBS, NAME),
             binding=self.store.get(RESOURCE_BINDINGS, f"{NAME}-mongodb"),
-            **maps,
+            hostconf=self.store.get(CONFIG_MAPS, f"{NAME}-hostconf"),
+            cleanup=self.store.get(CONFIG_MAPS, cleanup_name(NAME)),
+            configs=configs,
         )
         around = Surroundings(
             clusters={name: cluster for name in self.cells if (cluster := self.store.get(CLUSTERS, name)) is not None},
@@ -240,6 +242,7 @@ class World:
         self.karmada()
         for cell in self.cells.values():
             cell.step(self.replset)
+            cell.roll(self.replset)
         self.replset.tick()
         self.karmada()
         for watch in self.watchers:
