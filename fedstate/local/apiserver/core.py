@@ -43,27 +43,20 @@ class Core:
 
 def to_view(rtype: ResourceType, obj: KubeObject) -> KubeObject:
     """A stored object as this version of its kind shows it."""
-    if rtype.from_storage is not None:
-        return rtype.from_storage(obj)
-    if rtype.version == rtype.storage_version:
-        return obj
-    return {**obj, "apiVersion": rtype.api_version}
+    return obj if rtype.from_storage is None else rtype.from_storage(obj)
 
 
 def to_storage(rtype: ResourceType, obj: KubeObject) -> KubeObject:
     """An object of this version as it is kept."""
-    if rtype.to_storage is not None:
-        return rtype.to_storage(obj)
-    if rtype.version == rtype.storage_version:
-        return obj
-    return {**obj, "apiVersion": f"{rtype.group}/{rtype.storage_version}"}
+    return obj if rtype.to_storage is None else rtype.to_storage(obj)
 
 
 def encoded_view(rtype: ResourceType, entry: Entry) -> bytes:
     """The JSON of an object in this version, made once per entry."""
-    if rtype.from_storage is None and rtype.version == rtype.storage_version:
+    if rtype.from_storage is None:
         return entry.encoded()
-    return entry.encoded(rtype.api_version, lambda obj: to_view(rtype, obj))
+    # A definition that changes makes new types, which may show the object otherwise.
+    return entry.encoded(f"{rtype.api_version} {id(rtype)}", rtype.from_storage)
 
 
 def encoded_item(rtype: ResourceType, entry: Entry) -> bytes:

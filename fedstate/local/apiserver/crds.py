@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedstate.kube.objects import KubeObject
@@ -10,7 +10,7 @@ from fedstate.local.apiserver.objects import cel
 from fedstate.local.apiserver.objects.fielderrors import FieldError
 from fedstate.local.apiserver.objects.schema import Schema, compile_schema
 from fedstate.local.apiserver.objects.tables import columns_of_crd
-from fedstate.local.apiserver.registry import ResourceType, ScalePaths
+from fedstate.local.apiserver.registry import ResourceType, ScalePaths, version_priority
 from fedstate.local.apiserver.selectors import path_reader
 from fedstate.local.apiserver.strategy import Strategy, Write
 
@@ -30,31 +30,63 @@ class CustomStrategy(Strategy):
         return found or self._rules.validate(obj, old)
 
 
-def custom_types(crd: KubeObject) -> Iterator[ResourceType]:
+def custom_types(crd: KubeObject) -> list[ResourceType]:
     """A type for every served version."""
-    spec = crd["spec"]
-    storage = next(v["name"] for v in spec["versions"] if v.get("storage"))
-    for version in spec["versions"]:
-        if version.get("served"):
-            yield _custom_type(crd, version, storage)
+    versions = crd["spec"]["versions"]
+    storage = next(version for version in versions if version.get("storage"))
+    return [_custom_type(crd, version, storage) for version in versions if version.get("served")]
 
 
-def _custom_type(crd: KubeObject, version: Mapping[str, Any], storage: str) -> ResourceType:
+def _schema(crd: KubeObject, version: Mapping[str, Any]) -> Schema:
+    return compile_schema(_openapi(version), keep_unknown=bool(crd["spec"].get("preserveUnknownFields")))
+
+
+def _openapi(version: Mapping[str, Any]) -> dict[str, Any]:
+    return (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+
+
+def _custom_type(crd: KubeObject, version: Mapping[str, Any], storage: Mapping[str, Any]) -> ResourceType:
     spec = crd["spec"]
-    names = spec["names"]
-    openapi = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
-    schema = compile_schema(openapi, keep_unknown=bool(spec.get("preserveUnknownFields")))
+    names, schema = spec["names"], _schema(crd, version)
     subresources = version.get("subresources") or {}
     fields = [item["jsonPath"].lstrip(".") for item in version.get("selectableFields") or []]
+    is_storage = version["name"] == storage["name"]
+    kept = schema if is_storage else _schema(crd, storage)
     return ResourceType(
         group=spec["group"], version=version["name"], plural=names["plural"], kind=names["kind"],
-        strategy=CustomStrategy(schema, cel.compile_rules(openapi)), namespaced=spec["scope"] == "Namespaced",
+        strategy=CustomStrategy(schema, cel.compile_rules(_openapi(version))), namespaced=spec["scope"] == "Namespaced",
         singular=names.get("singular") or names["kind"].lower(), list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()),
-        collection=f"{spec['group']}/{names['plural']}", storage_version=storage,
+        collection=f"{spec['group']}/{names['plural']}", storage_version=storage["name"],
         has_status="status" in subresources, scale=_scale(subresources.get("scale")), has_generation=True, custom=True,
         schema=schema, columns=columns_of_crd(dict(version)), selectable={field: path_reader(field) for field in fields},
+        to_storage=None if is_storage else _converter(f"{spec['group']}/{storage['name']}", kept),
+        from_storage=None if is_storage else _converter(f"{spec['group']}/{version['name']}", schema),
+        deprecation=_deprecation(crd, version),
     )  # fmt: skip
+
+
+def _converter(api_version: str, schema: Schema) -> Callable[[KubeObject], KubeObject]:
+    """What the conversion strategy None does: another API version, and what that version's schema makes of the rest."""
+
+    def convert(obj: KubeObject) -> KubeObject:
+        pruned, _ = schema.prune({**obj, "apiVersion": api_version})
+        return schema.default(pruned)
+
+    return convert
+
+
+def _deprecation(crd: KubeObject, version: Mapping[str, Any]) -> str:
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
+    said = f"{group}/{version['name']} {kind} is deprecated"
+    fresh = [v["name"] for v in crd["spec"]["versions"] if v.get("served") and not v.get("deprecated")]
+    newest = min(fresh, key=version_priority, default="")
+    newer = newest and version_priority(newest) < version_priority(version["name"])
+    return f"{said}; use {group}/{newest} {kind}" if newer else said
 
 
 def _scale(paths: Mapping[str, str] | None) -> ScalePaths | None:

@@ -102,7 +102,11 @@ def expired(message: str) -> StatusError:
     return StatusError(410, "Expired", message)
 
 
-def unsupported_media_type() -> StatusError:
+def unsupported_media_type(accepted: str = "") -> StatusError:
+    """`accepted` lists what is spoken, where the client should be told."""
+    if accepted:
+        why = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        return StatusError(415, "UnsupportedMediaType", why)
     return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 

@@ -53,6 +53,8 @@ class ResourceType:
     selectable: Mapping[str, Callable[[KubeObject], str]] = field(default_factory=dict)
     to_storage: Callable[[KubeObject], KubeObject] | None = None
     from_storage: Callable[[KubeObject], KubeObject] | None = None
+    deprecation: str = ""
+    """The warning that whoever uses this version is given."""
 
     @property
     def api_version(self) -> str:

@@ -28,6 +28,8 @@ class Write:
     now: datetime
     options: WriteOptions = PLAIN_OPTIONS
     warnings: list[str] = field(default_factory=list)
+    decodes_body: bool = False
+    """Whether the object itself was sent (create, replace), and not a patch: errors in it are worded otherwise."""
 
 
 class Strategy:

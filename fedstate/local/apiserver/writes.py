@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from fedstate.kube.objects import Key, KubeObject, key_of, name_of, uid_of
 from fedstate.local.apiserver import errors, meta
 from fedstate.local.apiserver.admission import admit
 from fedstate.local.apiserver.core import Core, to_storage, to_view
-from fedstate.local.apiserver.objects import apply
+from fedstate.local.apiserver.objects import apply, fielderrors
 from fedstate.local.apiserver.objects.fielderrors import FieldError
 from fedstate.local.apiserver.registry import ResourceType
 from fedstate.local.apiserver.store import Entry
@@ -22,14 +24,32 @@ def checked_body(body: Any, rtype: ResourceType) -> KubeObject:
     """The body as an object of this type, its upper levels copied; 400 if it is something else."""
     if not isinstance(body, dict):
         raise errors.bad_request(f"the object provided is unrecognized (must be of type {rtype.kind}): it is no JSON object")
-    kind, version = body.get("kind") or rtype.kind, body.get("apiVersion") or rtype.api_version
-    if version != rtype.api_version:
+    kind, version = body.get("kind") or "", body.get("apiVersion") or ""
+    if rtype.custom:
+        _check_custom_kind(body, kind, version, rtype)
+    elif version not in ("", rtype.api_version):
         why = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
         raise errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {rtype.kind}: {why}')
-    if kind != rtype.kind:
+    elif kind not in ("", rtype.kind):
         why = f"converting ({rtype.version}.{kind}) to ({rtype.group or 'core'}.{rtype.kind}): unknown conversion"
         raise errors.bad_request(f'{kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
-    return unshared({"apiVersion": version, "kind": kind, "metadata": {}, **body})
+    identity = {"apiVersion": rtype.api_version, "kind": rtype.kind}
+    return unshared({**identity, "metadata": {}, **body, **identity})
+
+
+def _check_custom_kind(body: KubeObject, kind: str, version: str, rtype: ResourceType) -> None:
+    """Nothing says what a custom object is but itself, so it must."""
+    if not kind or not version:
+        missing = "Kind" if not kind else "apiVersion"
+        text = orjson.dumps(body).decode()
+        shown = text if len(text) <= 60 else f"{text[:60]} ..."
+        why = f"Object '{missing}' is missing in '{text}' ({shown})"
+        raise errors.bad_request(f"the object provided is unrecognized (must be of type {rtype.kind}): {why}")
+    if version != rtype.api_version:
+        why = f"the API version in the data ({version}) does not match the expected API version ({rtype.api_version})"
+        raise errors.bad_request(why)
+    if kind != rtype.kind:
+        raise errors.invalid(kind, rtype.group, name_of(body), [fielderrors.invalid("kind", kind, f"must be {rtype.kind}")])
 
 
 def unshared(obj: KubeObject) -> KubeObject:
@@ -187,7 +207,7 @@ def require_version(obj: KubeObject, rtype: ResourceType) -> None:
     """A PUT of a custom resource must say which version it replaces."""
     if rtype.custom and not (obj.get("metadata") or {}).get("resourceVersion"):
         cause = FieldError("metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update")
-        raise errors.invalid(rtype.kind, rtype.group, name_of(obj), [cause])
+        raise errors.invalid(rtype.plural, rtype.group, name_of(obj), [cause])
 
 
 def _merged_by_subresource(obj: KubeObject, live: KubeObject, rtype: ResourceType, subresource: str, write: Write) -> KubeObject:
@@ -227,7 +247,7 @@ def _known_fields(obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObj
     if unknown and write.options.field_validation == "Strict":
         said = ", ".join(f'unknown field "{path}"' for path in unknown)
         why = f"strict decoding error: {said}"
-        if not rtype.custom:
+        if write.decodes_body:
             why = f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}'
         raise errors.bad_request(why)
     if write.options.field_validation == "Warn":

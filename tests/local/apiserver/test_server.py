@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,7 +20,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 SERVICES = "/api/v1/namespaces/default/services"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "metadata": {"name": "widgets.example.com"},
     "spec": {
         "group": "example.com",
@@ -43,6 +45,10 @@ DEFINITION = {
         ],
     },
 }  # fmt: skip
+
+
+def widget(name: str, version: str = "v1", **fields: object) -> dict[str, object]:
+    return {"apiVersion": f"example.com/{version}", "kind": "Widget", "metadata": {"name": name}, **fields}
 
 
 async def until(ask: Callable[[], Awaitable[Answer]], code: int) -> Answer:
@@ -90,7 +96,7 @@ async def test_token_review_knows_the_tokens(api: Running) -> None:
 async def test_restart_loses_nothing(tmp_path: Path, pki: Pki) -> None:
     async with running(tmp_path / "db", pki) as api:
         await api.ask("POST", DEFINITIONS, DEFINITION)
-        await api.ask("POST", WIDGETS, {"metadata": {"name": "w"}, "spec": {"size": 1}})
+        await api.ask("POST", WIDGETS, widget("w", spec={"size": 1}))
         service = await api.ask(
             "POST", SERVICES, {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
         )
@@ -164,7 +170,7 @@ async def test_namespace_that_was_ending_goes_on_ending_after_a_restart(tmp_path
 
 async def test_definition_ends_after_its_objects_and_is_no_longer_served(api: Running) -> None:
     await api.ask("POST", DEFINITIONS, DEFINITION)
-    await api.ask("POST", WIDGETS, {"metadata": {"name": "w"}})
+    await api.ask("POST", WIDGETS, widget("w"))
     await api.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")
     await until(lambda: api.ask("GET", f"{DEFINITIONS}/widgets.example.com"), 404)
     assert (await api.ask("GET", WIDGETS)).body == "404 page not found\n"
@@ -172,7 +178,7 @@ async def test_definition_ends_after_its_objects_and_is_no_longer_served(api: Ru
 
 async def test_custom_object_is_seen_in_every_version(api: Running) -> None:
     await api.ask("POST", DEFINITIONS, DEFINITION)
-    created = await api.ask("POST", WIDGETS.replace("v1/", "v1beta1/"), {"metadata": {"name": "w"}, "spec": {"size": 1}})
+    created = await api.ask("POST", WIDGETS.replace("v1/", "v1beta1/"), widget("w", "v1beta1", spec={"size": 1}))
     assert created.body["apiVersion"] == "example.com/v1beta1"
     assert (await api.ask("GET", f"{WIDGETS}/w")).body["apiVersion"] == "example.com/v1"
     groups = (await api.ask("GET", "/apis")).body["groups"]
@@ -180,10 +186,31 @@ async def test_custom_object_is_seen_in_every_version(api: Running) -> None:
     assert own["preferredVersion"]["version"] == "v1"
 
 
+async def test_version_that_is_deprecated_warns(api: Running) -> None:
+    definition = copy.deepcopy(DEFINITION)
+    definition["spec"]["versions"][1]["deprecated"] = True
+    await api.ask("POST", DEFINITIONS, definition)
+    answer = await api.ask("GET", WIDGETS.replace("v1/", "v1beta1/"))
+    assert answer.headers["Warning"] == '299 - "example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget"'
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"metadata": {"name": "w"}}, "Object 'Kind' is missing"),
+        ({**widget("w"), "apiVersion": "example.com/v2"}, "does not match the expected API version (example.com/v1)"),
+        ({**widget("w"), "kind": "Gadget"}, 'kind: Invalid value: "Gadget": must be Widget'),
+    ],
+)
+async def test_custom_object_must_say_what_it_is(api: Running, body: object, says: str) -> None:
+    await api.ask("POST", DEFINITIONS, DEFINITION)
+    assert says in (await api.ask("POST", WIDGETS, body)).message
+
+
 async def test_replacing_a_custom_object_needs_its_version(api: Running) -> None:
     await api.ask("POST", DEFINITIONS, DEFINITION)
-    await api.ask("POST", WIDGETS, {"metadata": {"name": "w"}})
-    answer = await api.ask("PUT", f"{WIDGETS}/w", {"metadata": {"name": "w"}})
+    await api.ask("POST", WIDGETS, widget("w"))
+    answer = await api.ask("PUT", f"{WIDGETS}/w", widget("w"))
     assert answer.code == 422
     assert "metadata.resourceVersion" in answer.message
 

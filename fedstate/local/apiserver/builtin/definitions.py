@@ -34,8 +34,10 @@ class DefinitionStrategy(Strategy):
             obj["spec"].setdefault("conversion", {"strategy": "None"})
 
     def prepare_deletion(self, obj: KubeObject, write: Write) -> None:
+        obj["metadata"].pop("deletionGracePeriodSeconds", None)
+        obj["metadata"]["generation"] -= 1
         status = obj["status"] = dict(obj.get("status") or {})
-        why = "CustomResource deletion is in progress"
+        why = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
         ending = _condition("Terminating", "True", "InstanceDeletionPending", why, write)
         status["conditions"] = [*(status.get("conditions") or []), ending]
 
@@ -101,13 +103,12 @@ def _name_conflict(obj: KubeObject, core: Core) -> tuple[str, str] | None:
             continue
         held = other["spec"]["names"]
         plurals = {held["plural"], held.get("singular"), *(held.get("shortNames") or [])}
-        for field, reason in (("plural", "PluralConflict"), ("singular", "SingularConflict")):
-            if names.get(field) in plurals:
-                return reason, f'"{names[field]}" is already in use'
-        for short in names.get("shortNames") or []:
-            if short in plurals:
-                return "ShortNamesConflict", f'"{short}" is already in use'
-        for field, reason in (("kind", "KindConflict"), ("listKind", "ListKindConflict")):
-            if names.get(field) in (held["kind"], held.get("listKind")):
-                return reason, f'"{names[field]}" is already in use'
+        kinds = {held["kind"], held.get("listKind")}
+        wanted = [("PluralConflict", names.get("plural"), plurals), ("SingularConflict", names.get("singular"), plurals)]
+        wanted += [("ShortNamesConflict", short, plurals) for short in names.get("shortNames") or []]
+        wanted += [("KindConflict", names.get("kind"), kinds), ("ListKindConflict", names.get("listKind"), kinds)]
+        # One condition can tell of one conflict; Kubernetes tells of the last it finds.
+        for reason, name, taken in reversed(wanted):
+            if name in taken:
+                return reason, f'"{name}" is already in use'
     return None

@@ -39,7 +39,14 @@ class Call:
     def write(self, options_kind: str) -> Write:
         """What writing functions need to know of the request; 422 if its options are wrong."""
         options = write_options(self.request.query, self.request.headers.get("User-Agent", ""), options_kind)
-        return Write(core=self.core, user=self.user, now=self.core.clock(), options=options, warnings=self.warnings)
+        return Write(
+            core=self.core,
+            user=self.user,
+            now=self.core.clock(),
+            options=options,
+            warnings=self.warnings,
+            decodes_body=options_kind in ("CreateOptions", "UpdateOptions"),
+        )
 
     async def body(self, content_type: str = "") -> Any:
         """The decoded body; duplicate fields are refused or warned about as the client wishes."""

@@ -60,6 +60,8 @@ class Dispatcher:
         if target.namespace and not rtype.namespaced:
             raise errors.no_such_resource()
         call = Call(core=self._core, request=request, user=user, target=target, rtype=rtype)
+        if rtype.deprecation:
+            call.warnings.append(rtype.deprecation)
         return await _answer_for(call, verb)(call)
 
     def _elsewhere(self, request: web.Request, user: User) -> web.StreamResponse:

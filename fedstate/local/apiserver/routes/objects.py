@@ -131,7 +131,9 @@ def _patcher(call: Call, media: str, document: Any) -> Callable[[KubeObject], Ku
             return patches.merge_patch(live, document)
         return patches.strategic_merge_patch(live, document, schema)
 
-    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH) or (media == STRATEGIC_PATCH and call.rtype.custom):
+    if media == STRATEGIC_PATCH and call.rtype.custom:
+        raise errors.unsupported_media_type(f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}")
+    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise errors.unsupported_media_type()
     return change
 
@@ -146,6 +148,8 @@ async def _apply(call: Call) -> web.Response:
         raise errors.bad_request(
             "invalid object type: /, Kind=" + str(intent.get("kind", "") if isinstance(intent, dict) else "")
         )
+    if (intent["apiVersion"], intent["kind"]) != (call.rtype.api_version, call.rtype.kind):
+        raise errors.bad_request(f"invalid object type: {intent['apiVersion']}, Kind={intent['kind']}")
     intent = writes.checked_body(intent, call.rtype)
     metadata = intent["metadata"]
     if metadata.get("managedFields"):

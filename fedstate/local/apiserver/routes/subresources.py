@@ -25,6 +25,8 @@ def find(call: Call, verb: str) -> Answer:
         found: Mapping[str, Answer] = _SCALE
     elif subresource in call.rtype.subresources:
         found = _OTHERS.get(subresource, {})
+    elif call.rtype.custom:
+        raise errors.not_found(call.rtype.group, call.rtype.plural, call.target.name)
     else:
         raise errors.no_such_resource()
     if verb not in found:
