@@ -23,7 +23,10 @@ class Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roster:
-    """What to run now. `kept` exists or did exist, `fresh` has never been; `retiring` still runs, `leaving` may stop."""
+    """What to run now. `kept` exists or did exist, `fresh` has never been; `retiring` still runs, `leaving` may stop.
+
+    `next_ordinal` is the first that nobody has had; the fresh seats start there.
+    """
 
     kept: tuple[Seat, ...]
     fresh: tuple[Seat, ...]

@@ -48,9 +48,9 @@ class Mongod:
         self._process = await asyncio.create_subprocess_exec(
             *(binary, "--dbpath", str(self._directory), "--bind_ip", address, "--port", port, "--replSet", self._replset),
             *("--keyFile", str(keyfile), "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket", "--oplogSize", "64"),
-            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            stdout=(self._directory / "log").open("wb"),
-            stderr=asyncio.subprocess.STDOUT,
+            *("--setParameter", "diagnosticDataCollectionEnabled=false", "--logpath", str(self._directory / "log")),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         await _until_listening(address, int(port))
 
