@@ -87,7 +87,9 @@ class Clusters:
         space = names.execution_namespace(name_of(cluster))
         if self._plane.namespaces.store.get(Key("", space)) is None:
             try:
-                await self._plane.client.create(NAMESPACES, {"metadata": {"name": space}})
+                await self._plane.client.create(
+                    NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
+                )
             except AlreadyExists:
                 return
 

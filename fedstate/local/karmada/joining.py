@@ -14,16 +14,30 @@ from fedstate.api.naming import FIELD_MANAGER_LOCAL
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import NotFound, ServerError
 from fedstate.kube.objects import KubeObject, name_of, owner_reference
-from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS, Resource
+from fedstate.kube.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    SECRETS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    Resource,
+)
 from fedstate.local.karmada import names
 
 SERVED_POLL = 0.1
 
 
+_INSTALLED = {
+    resource.kind: resource
+    for resource in (CUSTOM_RESOURCE_DEFINITIONS, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
+}
+
+
 async def install_crds(client: KubeClient) -> None:
-    """Karmada's kinds on the control plane; those that are there are brought up to date."""
-    for crd in yaml.safe_load_all(files(__package__).joinpath("crds.yaml").read_text()):
-        await client.apply(CUSTOM_RESOURCE_DEFINITIONS, crd, field_manager=FIELD_MANAGER_LOCAL)
+    """Karmada's kinds on the control plane, and what it refuses of them; those that are there are brought up to date."""
+    for manifest in ("crds.yaml", "admission.yaml"):
+        for obj in yaml.safe_load_all(files(__package__).joinpath(manifest).read_text()):
+            await client.apply(_INSTALLED[obj["kind"]], obj, field_manager=FIELD_MANAGER_LOCAL)
 
 
 async def wait_served(client: KubeClient, resources: Iterable[Resource]) -> None:

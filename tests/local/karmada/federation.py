@@ -206,7 +206,7 @@ async def running_federation(directory: Path, **stand_in: Any) -> AsyncIterator[
             await client.apply(CUSTOM_RESOURCE_DEFINITIONS, DATABASES_CRD)
         federation = Federation(clients["control-plane"], {name: clients[name] for name in members}, servers)
         await install_crds(federation.control)
-        options = {"probe_interval": 0.2, "failure_threshold": 0.6, **stand_in}
+        options = {"probe_interval": 0.1, "failure_threshold": 0.3, **stand_in}
         task = asyncio.create_task(KarmadaStandIn(clients["control-plane"], **options).run(), name="stand-in")
         stack.push_async_callback(_cancelled, task)
         for name in members:

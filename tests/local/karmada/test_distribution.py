@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES, RESOURCE_BINDINGS
+from fedstate.kube.errors import ApiError
 from fedstate.kube.objects import KubeObject, annotations_of, finalizers_of, labels_of, uid_of
 from fedstate.kube.resources import EVENTS, NAMESPACES, SECRETS
 from tests.local.karmada.federation import DATABASES, Federation, eventually, gone
@@ -129,6 +130,26 @@ async def test_a_deleted_policy_leaves_binding_and_members_and_a_new_one_takes_t
     assert (await federation.database("m1"))["spec"]["members"] == 3
     await federation.propagate(clusters=("m1",))
     await eventually(lambda: _unmanaged(federation, "m2"))
+
+
+async def test_a_policy_keeps_its_id_and_its_scheduler(federation: Federation) -> None:
+    await federation.distribute()
+    await federation.wait_distributed()
+    policy = await federation.control.get(PROPAGATION_POLICIES, "orders", "db")
+
+    async def refused(changes: dict[str, Any]) -> bool:
+        try:
+            await federation.control.merge_patch(PROPAGATION_POLICIES, "orders", changes, namespace="db")
+        except ApiError as error:
+            return error.status == 422
+        return False
+
+    mark = {"propagationpolicy.karmada.io/permanent-id": "other"}
+    assert await refused({"metadata": {"labels": mark}})
+    assert await refused({"metadata": {"labels": None}})
+    assert await refused({"spec": {"schedulerName": "other"}})
+    assert labels_of(await federation.control.get(PROPAGATION_POLICIES, "orders", "db")) == labels_of(policy)
+    await federation.propagate(preserve=False)
 
 
 async def _set_status(federation: Federation, member: str, status: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ async def test_a_preserving_work_whose_object_is_gone_stays_until_an_object_of_t
     await eventually(lambda: _items(federation, "m1"))
     assert await _being_deleted(federation, "m2")
     assert await _items(federation, "m2") == []
-    await federation.members["m2"].create(DATABASES, {"metadata": {"name": "orders", "namespace": "db"}})
+    await federation.members["m2"].apply(DATABASES, {"metadata": {"name": "orders", "namespace": "db"}})
     await eventually(lambda: _refused(federation, "m2"))
 
 
