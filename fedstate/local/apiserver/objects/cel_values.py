@@ -41,15 +41,18 @@ def escaped(name: str) -> str:
     return text
 
 
-def cel_value(value: Any, node: Node) -> Any:
-    """`value` for the engine. A value of the wrong type is passed as it is: validation complains of it elsewhere."""
+def cel_value(value: Any, node: Node, *, alone: bool = True) -> Any:
+    """`value` for the engine. A value of the wrong type is passed as it is: validation complains of it elsewhere.
+
+    The engine takes times, durations and bytes only where the variable itself is one; within an object they stay text.
+    """
     if isinstance(value, dict):
-        return {_key(name, node): cel_value(member, node.child(name) or _UNTYPED) for name, member in value.items()}
+        return {_key(name, node): cel_value(member, node.child(name) or _UNTYPED, alone=False) for name, member in value.items()}
     if isinstance(value, list):
         items = node.items or _UNTYPED
-        return [cel_value(item, items) for item in value]
+        return [cel_value(item, items, alone=False) for item in value]
     if isinstance(value, str) and node.format and not node.int_or_string:
-        return _formatted(value, node.format)
+        return _formatted(value, node.format) if alone else value
     if node.type == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
