@@ -80,6 +80,11 @@ class _Division:
             for name, candidate in self.candidates.items()
         }
 
+    def _share(self, halves: int, name: str) -> int | Fraction:
+        """Half members per weight: what dealing by the odd numbers (Webster's method) compares."""
+        weight = self._weights[name]
+        return halves if weight == 1 else Fraction(halves, weight)
+
     def evacuated(self) -> list[str]:
         return [name for name, candidate in self.candidates.items() if candidate.evacuate]
 
@@ -107,11 +112,11 @@ class _Division:
         """Who gets the next member: below the vote cap, furthest below its share, in the emptiest region, scored best."""
         regions = self._regions()
 
-        def key(name: str) -> tuple[bool, Fraction, int, int, str]:
+        def key(name: str) -> tuple[bool, int | Fraction, int, int, str]:
             candidate, count = self.candidates[name], self.counts[name]
             over = self._cap is not None and count >= self._cap
             region = regions[candidate.region] if candidate.region else 0
-            return over, Fraction(2 * count + 1, self._weights[name]), region, -candidate.score, name
+            return over, self._share(2 * count + 1, name), region, -candidate.score, name
 
         return min((name for name in self.counts if self._has_room(name)), key=key, default=None)
 
@@ -119,11 +124,11 @@ class _Division:
         """Who gives a member: one that is lost, then the one over the vote cap, furthest above its share, scored worst."""
         regions = self._regions()
 
-        def key(name: str) -> tuple[bool, bool, Fraction, int, int, str]:
+        def key(name: str) -> tuple[bool, bool, int | Fraction, int, int, str]:
             candidate, count = self.candidates[name], self.counts[name]
             over = self._cap is not None and count > self._cap
             region = regions[candidate.region] if candidate.region else 0
-            return not candidate.ready, over, Fraction(2 * count - 1, self._weights[name]), region, -candidate.score, name
+            return not candidate.ready, over, self._share(2 * count - 1, name), region, -candidate.score, name
 
         return max((name for name, count in self.counts.items() if count > 0), key=key)
 

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from fedstate.api import naming
+from fedstate.api.federated import MultiCloudMongoDB
+from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -89,3 +91,10 @@ def test_karmada_is_told_nothing_of_replicas() -> None:
     (interpreter,) = documents("karmada", "interpreter.yaml")
     assert interpreter["spec"]["target"] == {"apiVersion": MONGODBS.api_version, "kind": MONGODBS.kind}
     assert set(interpreter["spec"]["customizations"]) == {"statusReflection", "healthInterpretation"}
+
+
+def test_the_samples_are_read_without_complaint() -> None:
+    (federated,) = documents("samples", "multicloudmongodb.yaml")
+    assert MultiCloudMongoDB.from_object(federated).replicaset == 5
+    (alone,) = documents("samples", "mongodb.yaml")
+    assert MongoDB.from_object(alone).members == 3
