@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fedstate.kube.objects import KubeObject
 from fedstate.local.apiserver.core import Core
-from fedstate.local.apiserver.errors import internal
+from fedstate.local.apiserver.errors import internal, not_acceptable
 from fedstate.local.apiserver.negotiation import respond_json
 from fedstate.local.apiserver.objects import openapi
 from fedstate.local.apiserver.registry import ResourceType, version_priority
@@ -136,12 +136,15 @@ class Discovery:
     def _openapi(self, request: web.Request, path: str) -> web.Response:
         if self._epoch != self._core.registry.epoch:
             self._epoch, self._kept = self._core.registry.epoch, {}
+        accept = request.headers.get("Accept", "")
+        if path == "/openapi/v2" and accept and "json" not in accept and "*/*" not in accept:
+            raise not_acceptable()
         if path not in self._kept:
             self._kept[path] = self._openapi_body(path)
         body = self._kept[path]
         if body is None:
             return web.Response(status=404, text="404 page not found\n")
-        etag = f'"{hashlib.sha256(body).hexdigest()[:40].upper()}"'
+        etag = f'"{_digest(body)}"'
         headers = {"ETag": etag, "Vary": "Accept"}
         if request.headers.get("If-None-Match") == etag:
             return web.Response(status=304, headers=headers)
@@ -151,13 +154,20 @@ class Discovery:
         crds = [e.obj for _, e in self._core.store.collection("apiextensions.k8s.io/customresourcedefinitions").entries()]
         if path == "/openapi/v2":
             return orjson.dumps(openapi.swagger(crds))
-        names = {(f"{group}/{version}" if group else version): True for group, vs in self._versions().items() for version in vs}
+        keys = {}
+        for group, versions in self._versions().items():
+            for version in versions:
+                keys[f"apis/{group}/{version}" if group else f"api/{version}"] = f"{group}/{version}" if group else version
         if path == "/openapi/v3":
-            tags = {name: f"{self._epoch:08X}" for name in names}
-            return orjson.dumps(openapi.index(names, tags))
-        wanted = path.removeprefix("/openapi/v3/")
-        wanted = wanted.removeprefix("apis/") if wanted.startswith("apis/") else wanted.removeprefix("api/")
-        return orjson.dumps(openapi.document(wanted, crds)) if wanted in names else None
+            # Clients keep a document for ever under its digest.
+            tags = {key: _digest(orjson.dumps(openapi.document(name, crds))) for key, name in keys.items()}
+            return orjson.dumps(openapi.index(keys, tags))
+        name = keys.get(path.removeprefix("/openapi/v3/"))
+        return orjson.dumps(openapi.document(name, crds)) if name is not None else None
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest().upper()
 
 
 def _group(group: str, versions: list[str]) -> KubeObject:
