@@ -1,28 +1,38 @@
 """Where an API server is and how to sign in to it: kubeconfig files, in-cluster credentials, plain values.
 
-The only module that imports kubernetes_asyncio, and only when a kubeconfig is read: its import costs 60 MB and a second.
+The only module that imports kubernetes_asyncio, and only for a kubeconfig with a plugin: its import costs 60 MB and a second.
 """
 
 import asyncio
+import base64
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 from fedstate.errors import FedstateError
+from fedstate.kube.kubeconfig import ConfigError, Entry, SelectedContext, select
+
+__all__ = [
+    "ClusterConfig",
+    "ConfigError",
+    "FileToken",
+    "ReloadedToken",
+    "TokenSource",
+    "cluster_config_from",
+    "in_cluster_available",
+    "in_cluster_config",
+    "load_kubeconfig",
+]
 
 _log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_MAX_AGE = 60.0
 EXEC_TIMEOUT = 60.0
-
-
-class ConfigError(FedstateError):
-    """The cluster configuration cannot be used; the message says which part and what to do."""
 
 
 class TokenSource(Protocol):
@@ -117,6 +127,16 @@ class ReloadedToken:
         self._made_at = self._clock()
 
 
+class FixedHeader:
+    """An Authorization header that never changes."""
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    async def authorization(self, *, fresh: bool = False) -> str | None:
+        return self._header
+
+
 def cluster_config_from(
     server: str, ca_pem: bytes | str | None, token: str | None, *, namespace: str = "default"
 ) -> ClusterConfig:
@@ -154,37 +174,65 @@ async def load_kubeconfig(path: str | None = None, context: str | None = None) -
     files = [Path(part).expanduser() for part in where.split(os.pathsep) if part]
     if not any(file.is_file() for file in files):
         raise ConfigError(f"no kubeconfig at {where}; give --kubeconfig FILE or set KUBECONFIG")
-    return await _kubeconfig(where, context)
+    try:
+        selected = await asyncio.to_thread(select, where, context)
+        if selected.cluster.text("server"):
+            return await _config(selected, where, context)
+    except ConfigError as error:
+        raise ConfigError(f"kubeconfig {where} cannot be used: {error}") from error
+    except (TypeError, KeyError, ValueError) as error:
+        raise ConfigError(f"kubeconfig {where} cannot be used: it is not formed as one ({error!r})") from error
+    raise ConfigError(f"kubeconfig {where} cannot be used: its cluster has no server")
 
 
-async def _kubeconfig(where: str, context: str | None) -> ClusterConfig:
-    loader, loaded = await _load(where, context)
-    selected: dict[str, Any] = loader.current_context["context"]
-    header = loaded.api_key.get("BearerToken")
-    token: TokenSource | None = None
-    if header:
+async def _config(selected: SelectedContext, where: str, context: str | None) -> ClusterConfig:
+    cluster, user = selected.cluster, selected.user
+    certificate, key = user.content("client-certificate"), user.content("client-key")
+    token = _plain_token(user)
+    if selected.needs_plugin:
+        made = await _with_plugin(where, context)
+        certificate, key = made.certificate or certificate, made.key or key
+        if made.header:
 
-        async def reload() -> str | None:
-            again = (await _load(where, context))[1].api_key.get("BearerToken")
-            return str(again) if again else None
+            async def again() -> str | None:
+                return (await _with_plugin(where, context)).header
 
-        token = ReloadedToken(str(header), reload)
+            token = ReloadedToken(made.header, again)
     return ClusterConfig(
-        server=str(loaded.host).rstrip("/"),
-        ca_data=_read(loaded.ssl_ca_cert),
+        server=cluster.text("server").rstrip("/"),
+        ca_data=cluster.content("certificate-authority"),
         token=token,
-        client_cert_data=_read(loaded.cert_file),
-        client_key_data=_read(loaded.key_file),
-        insecure=not loaded.verify_ssl,
-        tls_server_name=loaded.tls_server_name or None,
-        proxy=loaded.proxy or None,
-        namespace=str(selected.get("namespace") or "default"),
+        client_cert_data=certificate,
+        client_key_data=key,
+        insecure=bool(cluster.value.get("insecure-skip-tls-verify")),
+        tls_server_name=cluster.text("tls-server-name") or None,
+        proxy=cluster.text("proxy-url") or None,
+        namespace=selected.namespace,
     )
 
 
-async def _load(where: str, context: str | None) -> tuple[Any, Any]:
+def _plain_token(user: Entry) -> TokenSource | str | None:
+    file = user.path("tokenFile")
+    if file is not None:
+        return FileToken(file)
+    if user.text("token"):
+        return user.text("token")
+    if user.text("username") and user.text("password"):
+        pair = f"{user.text('username')}:{user.text('password')}".encode()
+        return FixedHeader("Basic " + base64.b64encode(pair).decode())
+    return None
+
+
+class _Made(NamedTuple):
+    """What a plugin gave."""
+
+    header: str | None
+    certificate: bytes | None
+    key: bytes | None
+
+
+async def _with_plugin(where: str, context: str | None) -> _Made:
     # An explicit Configuration: the library would otherwise write a process-wide default.
-    import yaml
     from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import ConfigException
     from kubernetes_asyncio.config.kube_config import KubeConfigLoader, KubeConfigMerger
@@ -197,10 +245,11 @@ async def _load(where: str, context: str | None) -> tuple[Any, Any]:
         async with asyncio.timeout(EXEC_TIMEOUT):
             await loader.load_and_set(loaded)
     except TimeoutError as error:
-        raise ConfigError(f"the credentials plugin of kubeconfig {where} gave no answer within {EXEC_TIMEOUT:.0f} s") from error
-    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AssertionError, AttributeError) as error:
-        raise ConfigError(f"kubeconfig {where} cannot be used: {error}") from error
-    return loader, loaded
+        raise ConfigError(f"its credentials plugin gave no answer within {EXEC_TIMEOUT:.0f} s") from error
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, AssertionError, AttributeError) as error:
+        raise ConfigError(str(error)) from error
+    header = loaded.api_key.get("BearerToken")
+    return _Made(str(header) if header else None, _read(loaded.cert_file), _read(loaded.key_file))
 
 
 def _read(file: str | None) -> bytes | None:

@@ -86,6 +86,16 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     429: TooManyRequests,
 }
 
+# For answers that carry no Status, and so no sentence of their own.
+_WITHOUT_STATUS = {
+    401: "the credentials are not accepted",
+    403: "the credentials do not allow this",
+    404: "the server knows nothing at this path (is the CustomResourceDefinition of this kind installed?)",
+    502: "a proxy before the server could not reach it",
+    503: "the server is not available",
+    504: "a proxy before the server waited in vain for it",
+}
+
 
 def api_error_from(status: int, body: Any, *, retry_after: str | None = None) -> ApiError:
     """The error that an answer with this HTTP status and decoded body means.
@@ -95,7 +105,7 @@ def api_error_from(status: int, body: Any, *, retry_after: str | None = None) ->
     said: Mapping[str, Any] = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
     status = int(said.get("code") or status)
     reason = str(said.get("reason") or "")
-    message = str(said.get("message") or "the API server gave no reason")
+    message = str(said.get("message") or _WITHOUT_STATUS.get(status, "the API server gave no reason"))
     details = said.get("details") if isinstance(said.get("details"), dict) else None
     seconds = _seconds(retry_after if retry_after is not None else (details or {}).get("retryAfterSeconds"))
     if reason == "AlreadyExists":
