@@ -3,6 +3,8 @@
 Pure. The order in `_distribution` is the order in which Karmada has to see things; the policy is last but one for it.
 """
 
+from dataclasses import replace
+
 from fedstate.api.federated import MultiCloudMongoDB
 from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES, vip_problem
 from fedstate.api.naming import FINALIZER_MULTI, MONGODBS, MULTI_CLOUD_MONGODBS, auth_secret_name, hostconf_name
@@ -15,6 +17,7 @@ from fedstate.fed.ending import plan_for_cleanup, plan_for_deletion
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
 from fedstate.fed.policies import clusters_of, override_policy, propagation_policy, tasks_of
+from fedstate.fed.recovery import plan_is_lost, recovered_plan
 from fedstate.fed.rollout import held_config_names, rollout_for, unchanged, with_rollout
 from fedstate.fed.roster import Roster, let_go, roster_for, vip_for
 from fedstate.kube.objects import KubeObject, finalizers_of
@@ -27,7 +30,8 @@ def plan_for(observed: Observed, entropy: Entropy) -> FederationPlan:
         return plan_for_cleanup(observed)
     if observed.deleting:
         return plan_for_deletion(observed)
-    if observed.instance is None:
+    instance = observed.instance
+    if instance is None:
         return FederationPlan(stage=Stage.BLOCKED, problems=(observed.spec_problem or "the spec cannot be read",))
     placement, problems = usable_placement(observed)
     fresh = observed.objects.template is None
@@ -37,15 +41,27 @@ def plan_for(observed: Observed, entropy: Entropy) -> FederationPlan:
         stage = Stage.BLOCKED if problems else Stage.UNPLACED
         waiting = () if problems else ("a placement (the annotation schedulerResult)",)
         return FederationPlan(stage=stage, actions=tuple(_claim(observed)), waiting=waiting, problems=problems)
-    roster, template = _rolled_out(observed, observed.instance, roster_for(observed, placement))
-    actions = [*_claim(observed), *_secrets(observed, observed.instance, entropy)]
-    actions += [*_distribution(observed, observed.instance, roster, template), *_forgotten(observed, placement)]
+    if plan_is_lost(observed):
+        recovered = recovered_plan(observed)
+        if recovered is None:
+            return FederationPlan(stage=Stage.BLOCKED, actions=tuple(_claim(observed)), problems=(_plan_lost(observed),))
+        observed = replace(observed, plan=recovered)
+    roster, template = _rolled_out(observed, instance, roster_for(observed, placement))
+    actions = [*_claim(observed), *_secrets(observed, instance, entropy)]
+    actions += [*_distribution(observed, instance, roster, template), *_forgotten(observed, placement)]
     return FederationPlan(
         stage=Stage.RUNNING,
         actions=tuple(actions),
         roster=roster,
         waiting=roster.waiting,
         problems=(*problems, *observed.references.problems) if not fresh else problems,
+    )
+
+
+def _plan_lost(observed: Observed) -> str:
+    return (
+        f"the member plan of a running replica set is lost, and its live configuration cannot be read to make it again; "
+        f"restore the ConfigMap {hostconf_name(observed.name)}, or bring back a member that this control plane reaches"
     )
 
 

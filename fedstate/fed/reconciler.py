@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ from fedstate.fed.freshness import Heartbeats
 from fedstate.fed.look import Parsed, Surroundings, look, parse
 from fedstate.fed.members import CONFIG_COMPONENT, pull_secret_name
 from fedstate.fed.news import news
-from fedstate.fed.observed import Karmada, Observed, References, ReplsetView, reports_of
+from fedstate.fed.observed import ClusterReport, Karmada, Observed, References, ReplsetView, reports_of
 from fedstate.fed.outcome import FederationPlan, Stage
 from fedstate.fed.plan import plan_for
 from fedstate.fed.policies import clusters_of, plan_in_force, preserves
@@ -159,14 +159,17 @@ class FederationReconciler:
             now=now,
             silent=silent,
             references=references,
-            view=None if parsed.raw is None else await self._view(key, uid_of(parsed.raw), objects),
+            view=None if parsed.raw is None else await self._view(key, uid_of(parsed.raw), objects, reports),
             works_follow=not ending or await self._works_follow(key, objects),
         )
         return look(key, parsed, objects, around), silent_in
 
-    async def _view(self, key: Key, uid: str, objects: Karmada) -> ReplsetView | None:
+    async def _view(self, key: Key, uid: str, objects: Karmada, reports: Mapping[str, ClusterReport]) -> ReplsetView | None:
         plan = plan_in_force(objects.hostconf, objects.override, uid)
-        hosts = [member.host for member in plan.members] + [gone.host for gone in plan.retiring] if plan is not None else []
+        if plan is not None:
+            hosts = [member.host for member in plan.members] + [gone.host for gone in plan.retiring]
+        else:
+            hosts = [member.host for report in reports.values() if report.about(uid) for member in report.members if member.host]
         return await self._views.look(key, hosts, keyfile_of(objects.auth))
 
     async def _works_follow(self, key: Key, objects: Karmada) -> bool:

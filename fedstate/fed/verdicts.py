@@ -9,6 +9,7 @@ from fedstate.api.placement import Placement
 from fedstate.fed.health import Health
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
+from fedstate.fed.recovery import plan_is_lost
 from fedstate.kube.objects import annotations_of, generation_of
 
 OWNED = (
@@ -90,7 +91,9 @@ def _server_scheduled(case: Case) -> Verdict:
     observed = case.observed
     text = annotations_of(observed.raw or {}).get(ANNOTATION_SCHEDULER_RESULT)
     type_ = ConditionType.SERVER_SCHEDULED_RESULT
-    problem = observed.placement_problem or next((p for p in case.plan.problems if p not in observed.references.problems), None)
+    problem = observed.placement_problem
+    if problem is None and not plan_is_lost(observed):
+        problem = next((p for p in case.plan.problems if p not in observed.references.problems), None)
     if not text:
         name = observed.instance.scheduler_name if observed.instance is not None else "the scheduler"
         message = f"Waiting for {name} to write the annotation {ANNOTATION_SCHEDULER_RESULT}"
@@ -166,7 +169,11 @@ def _stalled(case: Case) -> Verdict:
         return type_, "False", Reason.SETTLED, "Nothing needs a human"
     if observed.spec_problem is not None:
         return type_, "True", Reason.INVALID_SPEC, observed.spec_problem
-    reason = Reason.MISSING_REFERENCE if observed.references.problems else Reason.PLACEMENT_INVALID
+    reason = Reason.PLACEMENT_INVALID
+    if observed.references.problems:
+        reason = Reason.MISSING_REFERENCE
+    elif plan_is_lost(observed):
+        reason = Reason.FAILED
     return type_, "True", reason, "; ".join(case.plan.problems)
 
 

@@ -135,6 +135,38 @@ def test_the_plan_survives_the_loss_of_its_config_map() -> None:
     assert world.status["state"] == "Health"
 
 
+def test_a_plan_lost_with_all_its_copies_is_read_back_from_the_set_and_no_id_is_used_again() -> None:
+    world = running({"c1": 2, "c2": 2, "c3": 1})
+    world.place({"c1": 1, "c2": 1, "c3": 1})
+    world.settle()
+    before = world.observe().plan
+    assert before is not None
+    for resource, name in ((CONFIG_MAPS, f"{NAME}-hostconf"), (OVERRIDE_POLICIES, NAME)):
+        world.store.delete(resource, name)
+    world.settle()
+    after = world.observe().plan
+    assert after is not None
+    assert (after.members, after.initiator) == (before.members, before.initiator)
+    assert after.next_member_id == before.next_member_id
+    assert after.generation > before.generation
+
+
+def test_a_lost_plan_of_a_set_that_nobody_reaches_is_said_and_not_made_up() -> None:
+    world = running({"c1": 1, "c2": 1, "c3": 1})
+    world.sees_replset = False
+    for resource, name in ((CONFIG_MAPS, f"{NAME}-hostconf"), (OVERRIDE_POLICIES, NAME)):
+        world.store.delete(resource, name)
+    version = world.replset.version
+    world.settle()
+    assert world.observe().plan is None
+    assert world.condition("Stalled")["status"] == "True"
+    assert "member plan" in world.condition("Stalled")["message"]
+    assert (world.replset.version, data_members(world)) == (version, {"c1": 1, "c2": 1, "c3": 1})
+    world.sees_replset = True
+    world.settle()
+    assert world.status["state"] == "Health"
+
+
 def test_a_dead_cluster_keeps_saying_healthy_and_is_not_believed() -> None:
     world = running(FIVE)
     world.set_cluster("c1", ready=False)
