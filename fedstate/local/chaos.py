@@ -55,7 +55,7 @@ def kill_pod(layout: Layout, cluster: str, namespace: str, pod: str) -> str:
     killed = 0
     for path in sorted(layout.cluster(cluster).rglob("*.pid")):
         record = read_record(path)
-        if record is not None and record.name.startswith(f"pod {namespace}/{pod}/") and processes.kill(record):
+        if record is not None and record.name.startswith(f"{namespace}/{pod}/") and processes.kill(record):
             killed += 1
     if not killed:
         raise FedstateError(f"no process of pod {namespace}/{pod} runs in cluster {cluster}")

@@ -166,7 +166,7 @@ class ContainerRuntime:
         try:
             launch = self._prepared(launch_of(self.spec, program, ground.values, ground.place), program, ground)
             log = self._log_path(self._runs - 1)
-            self._process = await start(f"{self._key}/{self.name}", launch, log=log, record=self._directory / "process.json")
+            self._process = await start(f"{self._key}/{self.name}", launch, log=log, record=self._directory / "process.pid")
         except (CannotRun, OSError) as error:
             now = datetime.now(UTC)
             self._state = Terminated(exit_code=START_FAILED, reason="StartError", message=str(error), started_at=None, finished_at=now)

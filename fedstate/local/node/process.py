@@ -138,7 +138,7 @@ async def run(launch: Launch, *, timeout: float) -> tuple[int, str]:
 
 def leftovers(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord]]:
     """Records under `directory` of processes that still run."""
-    for path in directory.glob("*/containers/*/process.json"):
+    for path in directory.glob("*/containers/*/process.pid"):
         record = processes.read_record(path)
         if record is not None and processes.alive(record):
             yield path, record
