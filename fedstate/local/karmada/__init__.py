@@ -1,6 +1,7 @@
 """The part of Karmada that FedState uses, for local mode: from templates and policies to member objects, and their status back.
 
-True to Karmada where that is unpleasant, too. Runs no Lua: interpreter customizations are stored, and every object counts as healthy.
+True to Karmada where that is unpleasant, too. Knows namespaced templates and explicit, duplicated placement; runs no Lua: interpreter
+customizations are stored, every applied object counts as healthy, and no template gets a status of its own.
 """
 
 from fedstate.local.karmada.joining import install_crds, join, unjoin

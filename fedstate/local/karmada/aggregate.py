@@ -1,4 +1,7 @@
-"""From Works to what a binding tells of its clusters: aggregated status and FullyApplied. Runs no Lua, so every object is healthy. Pure."""
+"""From Works to what a binding tells of its clusters: aggregated status and FullyApplied. Pure.
+
+Runs no Lua, so every object that was applied is healthy.
+"""
 
 from __future__ import annotations
 

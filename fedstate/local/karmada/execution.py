@@ -1,4 +1,4 @@
-"""From a Work to the member's object: creates, overwrites, takes back hand edits, cleans up, and reports into the Work's status."""
+"""From a Work to the member's object: creates, overwrites, takes back hand edits, cleans up; reports into the Work's status."""
 
 from __future__ import annotations
 

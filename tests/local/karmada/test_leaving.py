@@ -42,6 +42,17 @@ async def test_a_deleted_template_leaves_preserved_objects(federation: Federatio
         await gone(lambda member=member: federation.work(member))  # type: ignore[misc]
 
 
+async def test_a_namespace_deleted_on_the_control_plane_takes_policies_and_bindings_along_and_leaves_the_members(
+    federation: Federation,
+) -> None:
+    await federation.distribute()
+    await federation.wait_distributed()
+    await federation.control.delete(NAMESPACES, "db")
+    await gone(lambda: federation.control.get(NAMESPACES, "db"))
+    for member in ("m1", "m2"):
+        await eventually(lambda member=member: _unmanaged(federation, member))  # type: ignore[misc]
+
+
 async def test_preserve_switched_off_makes_a_deleted_template_take_the_member_objects_along(federation: Federation) -> None:
     await federation.distribute()
     await federation.wait_distributed()
