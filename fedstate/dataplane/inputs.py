@@ -5,11 +5,11 @@ Knows where things are found, not what they are for.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fedstate.api.naming import LABEL_INSTANCE, MONGODBS
+from fedstate.dataplane.deadline import answered_soon
 from fedstate.dataplane.holdings import MemberObjects
 from fedstate.dataplane.naming import MANAGED_SELECTOR
 from fedstate.kube.client import KubeClient
@@ -29,7 +29,6 @@ from fedstate.kube.resources import (
     Resource,
 )
 
-READ_TIMEOUT = 5.0
 _INDEX = "instance"
 _OWNED = (STATEFUL_SETS, SERVICES, PODS, PERSISTENT_VOLUME_CLAIMS, SECRETS, CONFIG_MAPS)
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -80,7 +79,7 @@ class Inputs:
     async def live_member_objects(self, key: Key) -> MemberObjects:
         """The same from the server itself, for decisions that a stale cache would make wrong for ever."""
         selector = f"{MANAGED_SELECTOR},{LABEL_INSTANCE}={key.name}"
-        async with asyncio.timeout(READ_TIMEOUT):
+        async with answered_soon():
             sets = await self._client.list_all(STATEFUL_SETS, key.namespace, label_selector=selector)
             services = await self._client.list_all(SERVICES, key.namespace, label_selector=selector)
             claims = await self._client.list_all(PERSISTENT_VOLUME_CLAIMS, key.namespace, label_selector=selector)
@@ -94,7 +93,7 @@ class Inputs:
     async def read(self, resource: Resource, key: Key) -> KubeObject | None:
         """An object as the server has it at this moment."""
         try:
-            async with asyncio.timeout(READ_TIMEOUT):
+            async with answered_soon():
                 return await self._client.get(resource, key.name, key.namespace)
         except NotFound:
             return None

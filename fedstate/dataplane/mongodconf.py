@@ -37,7 +37,7 @@ def mongod_conf(*, replset: str, settings: Sequence[tuple[str, str]], custom: st
     _defaults(document, memory_limit)
     for name, value in settings:
         if "." in name:
-            _put(document, name, yaml.safe_load(value) if value else value, problems)
+            _put(document, name, _scalar(value), problems)
     for name, value in _required(replset).items():
         if _get(document, name) not in (None, value):
             problems.append(f"{name} is set by the operator and cannot be changed")
@@ -90,6 +90,14 @@ def _parsed(custom: str | None, problems: list[str]) -> dict[str, Any]:
         problems.append("the custom configuration is not a map of settings and is not used")
         return {}
     return document
+
+
+def _scalar(value: str) -> Any:
+    """The value as YAML reads it, so that numbers and booleans are such; what is no YAML is text."""
+    try:
+        return yaml.safe_load(value) if value else value
+    except yaml.YAMLError:
+        return value
 
 
 def _get(document: Mapping[str, Any], path: str) -> Any:

@@ -79,7 +79,7 @@ class Provision:
             secret = intent
         if secret is None:
             message = f"Secret {key.name} is not here yet; the federation distributes it"
-            return None, (Problem(reason="SecretMissing", message=message),)
+            return None, (Problem(reason="SecretMissing", message=message, blocking=False),)
         found, wrong = read_credentials(secret)
         return found, () if found is not None else (Problem(reason="SecretInvalid", message=wrong),)
 

@@ -5,12 +5,12 @@ Knows how a write is made harmless to repeat; does not know what the objects are
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from fedstate.api.naming import FIELD_MANAGER_DATAPLANE, LABEL_HOLDS_INSTANCE, MONGODBS
+from fedstate.dataplane.deadline import answered_soon
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import Conflict, NotFound
 from fedstate.kube.objects import (
@@ -27,7 +27,6 @@ from fedstate.kube.resources import NAMESPACES, Resource
 
 logger = logging.getLogger(__name__)
 
-WRITE_TIMEOUT = 5.0
 REMEMBERED = 10_000
 
 
@@ -42,7 +41,7 @@ class Writer:
         """Apply `intent` unless `live` shows it already; True if something was written."""
         if not self._differs(resource, intent, live):
             return False
-        async with asyncio.timeout(WRITE_TIMEOUT):
+        async with answered_soon():
             written = await self._client.apply(resource, intent, field_manager=FIELD_MANAGER_DATAPLANE)
         if len(self._applied) > REMEMBERED:
             self._applied.clear()
@@ -66,7 +65,7 @@ class Writer:
     async def delete(self, resource: Resource, obj: KubeObject) -> bool:
         """Ask for the deletion of exactly this object; False if it is gone already."""
         try:
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            async with answered_soon():
                 await self._client.delete(resource, name_of(obj), namespace=namespace_of(obj), uid=uid_of(obj))
         except (NotFound, Conflict):
             return False
@@ -76,7 +75,7 @@ class Writer:
     async def patch(self, resource: Resource, obj: KubeObject, patch: Mapping[str, Any]) -> None:
         """Merge into an object that exists; nothing if it is gone."""
         try:
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            async with answered_soon():
                 await self._client.merge_patch(resource, name_of(obj), patch, namespace=namespace_of(obj))
         except NotFound:
             return
@@ -107,7 +106,7 @@ class Writer:
             "status": dict(status),
         }
         try:
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            async with answered_soon():
                 await self._client.apply(MONGODBS, intent, subresource="status", field_manager=FIELD_MANAGER_DATAPLANE)
         except NotFound:
             logger.debug("gone before its status was written", extra={"object": str(key_of(obj))})
