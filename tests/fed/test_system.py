@@ -63,8 +63,8 @@ async def _idle_means_no_writes(system: System) -> None:
         await eventually(seen)
 
     system.beating = True
-    await heartbeats(20)
+    await heartbeats(8)
     before = await versions()
-    await heartbeats(10)
+    await heartbeats(5)
     assert await versions() == before
     system.beating = False
