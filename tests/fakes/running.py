@@ -16,12 +16,12 @@ class Running:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self.tasks = [self._group.create_task(coroutine, name=getattr(coroutine, "__qualname__", None)) for coroutine in self._coroutines]
+        self.tasks = [
+            self._group.create_task(coroutine, name=getattr(coroutine, "__qualname__", None)) for coroutine in self._coroutines
+        ]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for task in self.tasks:
             task.cancel()
         await self._group.__aexit__(kind, error, trace)
