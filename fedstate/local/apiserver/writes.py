@@ -85,13 +85,14 @@ def _create(core: Core, rtype: ResourceType, namespace: str, obj: KubeObject, wr
     meta.new_metadata(obj, rtype, namespace, write)
     if rtype.has_status and not rtype.strategy.keeps_status_on_create:
         obj.pop("status", None)
-    obj = unshared(_known_fields(obj, rtype, write))
+    obj = rtype.strategy.default(_known_fields(obj, rtype, write))
+    try:
+        obj = unshared(obj if tracked else _tracked_but_status(obj, rtype, write))
+    except ValueError:
+        # A list item without its key, or the like: who owns it is moot, for the rules refuse it.
+        obj = unshared(obj)
     rtype.strategy.prepare_create(obj, write)
-    obj = rtype.strategy.default(obj)
     _raise_invalid(rtype, obj, rtype.strategy.validate(obj, None, write))
-    if not tracked:
-        obj = _tracked(None, obj, rtype, write, "")
-    obj = unshared(obj)
     admit(core, rtype, "CREATE", obj, None, write)
     if core.entry(rtype, key_of(obj)) is not None:
         raise errors.already_exists(rtype.group, rtype.plural, name_of(obj))
@@ -267,6 +268,14 @@ def _tracked(old: KubeObject | None, obj: KubeObject, rtype: ResourceType, write
     )  # fmt: skip
 
 
+def _tracked_but_status(obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObject:
+    """A new object with owners of what its creator wrote; the first status, where it is a subresource, is the server's."""
+    if not rtype.has_status or "status" not in obj:
+        return _tracked(None, obj, rtype, write, "")
+    written = {name: value for name, value in obj.items() if name != "status"}
+    return {**_tracked(None, written, rtype, write, ""), "status": obj["status"]}
+
+
 def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, write: Write, subresource: str) -> KubeObject:
     wanted = dict(intent)
     if subresource == "status":
@@ -282,3 +291,6 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
         )  # fmt: skip
     except apply.ApplyConflict as conflict:
         raise errors.StatusError(409, "Conflict", str(conflict), {"causes": conflict.status_causes()}) from conflict
+    except ValueError as error:
+        named = f"{intent['metadata'].get('namespace', '')}/{name_of(intent)}; {rtype.api_version}, Kind={rtype.kind}"
+        raise errors.bad_request(f"failed to create typed patch object ({named}): {error}") from error

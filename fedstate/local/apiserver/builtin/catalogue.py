@@ -14,6 +14,7 @@ from fedstate.local.apiserver.builtin.policies import BudgetStrategy, PolicyStra
 from fedstate.local.apiserver.builtin.secrets import SecretStrategy
 from fedstate.local.apiserver.builtin.services import ServiceStrategy
 from fedstate.local.apiserver.builtin.volumes import ClaimStrategy, VolumeStrategy
+from fedstate.local.apiserver.builtin.workloads import CountedStrategy
 from fedstate.local.apiserver.objects.builtin_schemas import builtin_kinds
 from fedstate.local.apiserver.objects.columns import columns_of_builtin
 from fedstate.local.apiserver.objects.schema import Schema, compile_schema
@@ -73,9 +74,11 @@ def _core_rows() -> Iterator[Row]:
 
 
 def _group_rows() -> Iterator[Row]:
-    yield _row("apps/v1", "statefulsets", "StatefulSet", "sts", categories=("all",), subresources=WORKLOAD, generation=True)
+    yield _row("apps/v1", "statefulsets", "StatefulSet", "sts", categories=("all",), subresources=WORKLOAD, generation=True,
+               strategy=CountedStrategy("replicas", "availableReplicas"))  # fmt: skip
     yield _row("apps/v1", "deployments", "Deployment", "deploy", categories=("all",), subresources=WORKLOAD, generation=True)
-    yield _row("apps/v1", "replicasets", "ReplicaSet", "rs", categories=("all",), subresources=WORKLOAD, generation=True)
+    yield _row("apps/v1", "replicasets", "ReplicaSet", "rs", categories=("all",), subresources=WORKLOAD, generation=True,
+               strategy=CountedStrategy("replicas"))  # fmt: skip
     yield _row("apps/v1", "controllerrevisions", "ControllerRevision")
     yield _row("storage.k8s.io/v1", "storageclasses", "StorageClass", "sc", namespaced=False)
     yield _row("coordination.k8s.io/v1", "leases", "Lease")

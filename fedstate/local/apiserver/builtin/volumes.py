@@ -13,11 +13,19 @@ class ClaimStrategy(Strategy):
 
     def prepare_create(self, obj: KubeObject, write: Write) -> None:
         obj["status"] = {"phase": "Pending"}
+        _protect(obj, "kubernetes.io/pvc-protection")
         spec = obj.get("spec")
         if isinstance(spec, dict) and spec.get("storageClassName") is None and not _annotated_class(obj):
             default = _default_class(write)
             if default:
                 spec["storageClassName"] = default
+
+
+def _protect(obj: KubeObject, finalizer: str) -> None:
+    """Let a controller hold the object back from ending while it is in use."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if finalizer not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, finalizer]
 
 
 def _annotated_class(obj: KubeObject) -> bool:
@@ -43,3 +51,4 @@ class VolumeStrategy(Strategy):
 
     def prepare_create(self, obj: KubeObject, write: Write) -> None:
         obj["status"] = {"phase": "Pending"}
+        _protect(obj, "kubernetes.io/pv-protection")

@@ -122,7 +122,6 @@ def _fixed_part(spec: Obj) -> Obj:
     free = (
         "tolerations",
         "activeDeadlineSeconds",
-        "nodeName",
         "ephemeralContainers",
         "schedulingGates",
         "terminationGracePeriodSeconds",
