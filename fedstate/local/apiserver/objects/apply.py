@@ -16,6 +16,7 @@ from fedstate.kube.objects import format_time
 from fedstate.local.apiserver.objects import fieldset
 from fedstate.local.apiserver.objects.fieldset import ABSENT, FieldSet
 from fedstate.local.apiserver.objects.nodes import Obj
+from fedstate.local.apiserver.objects.quantities import canonicalised
 from fedstate.local.apiserver.objects.schema import Schema
 from fedstate.local.apiserver.objects.typed import UntypedIntent, check_typed
 
@@ -122,6 +123,7 @@ def server_side_apply(
             _owned(frozenset(fieldset.compare(schema.empty, before, schema.root).added)), api_version, format_time(now)
         )
     config = _only_status(intent) if subresource == "status" else _settable(intent)
+    config = canonicalised(config, schema.root)
     check_typed(config, schema.root, api_version)
     last = managers.get(applier)
     applied = fieldset.fields_of(config, schema.root)

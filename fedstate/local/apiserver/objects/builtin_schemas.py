@@ -42,6 +42,8 @@ class BuiltinKind:
 
     def default(self, obj: Obj) -> Obj:
         """The object with the defaults a real API server sets, also those that follow from other fields."""
+        if "spec" in self.schema.empty and not isinstance(obj.get("spec"), dict):
+            obj = {**obj, "spec": {}}
         result = canonicalised(self.schema.default(obj), self.schema.root)
         return self.dependent_default(result) if self.dependent_default is not None else result
 
@@ -223,7 +225,7 @@ def _group_entries() -> Iterable[_Entry]:
         sub=_SCALED,
         empty=_TEMPLATED,
         default=workloads.default_stateful_set,
-        rule=workloads.workload_errors,
+        rule=workloads.stateful_set_errors,
     )
     for plural, kind, short in (("deployments", "Deployment", "deploy"), ("replicasets", "ReplicaSet", "rs")):
         yield _Entry(

@@ -23,7 +23,7 @@ _POD_MAY_CHANGE = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_STATEFUL_SET_FIXED = ("serviceName", "selector", "podManagementPolicy", "volumeClaimTemplates")
+_STATEFUL_SET_FIXED = ("serviceName", "podManagementPolicy", "volumeClaimTemplates")
 
 
 def default_pod_spec(spec: Obj) -> Obj:
@@ -59,7 +59,7 @@ def default_pod(pod: Obj) -> Obj:
         if not any(one.get("key") in (key, None, "") and one.get("effect") in ("NoExecute", None, "") for one in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
     spec |= {"tolerations": tolerations, "priority": spec.get("priority", 0)}
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec = {"enableServiceLinks": True, "preemptionPolicy": "PreemptLowerPriority", **spec}
     return {**pod, "spec": spec, "status": {"phase": "Pending", "qosClass": _qos_class(spec), **(pod.get("status") or {})}}
 
 
@@ -216,7 +216,7 @@ def workload_errors(workload: Obj, old: Obj | None) -> Iterator[FieldError]:
     claims = ((claim.get("metadata") or {}).get("name") or "" for claim in spec.get("volumeClaimTemplates") or ())
     yield from pod_spec_errors(template.get("spec") or {}, "spec.template.spec", frozenset(claims))
     if old is not None:
-        yield from _workload_change_errors(workload.get("kind"), spec, old.get("spec") or {})
+        yield from _change_errors(("selector",), spec, old.get("spec") or {})
 
 
 def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
@@ -224,8 +224,14 @@ def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
     return bool(wanted or selector.get("matchExpressions")) and all(labels.get(key) == value for key, value in wanted.items())
 
 
-def _workload_change_errors(kind: str | None, spec: Obj, old: Obj) -> Iterator[FieldError]:
-    for name in _STATEFUL_SET_FIXED if kind == "StatefulSet" else ("selector",):
+def stateful_set_errors(workload: Obj, old: Obj | None) -> Iterator[FieldError]:
+    yield from workload_errors(workload, old)
+    if old is not None:
+        yield from _change_errors(_STATEFUL_SET_FIXED, workload.get("spec") or {}, old.get("spec") or {})
+
+
+def _change_errors(names: tuple[str, ...], spec: Obj, old: Obj) -> Iterator[FieldError]:
+    for name in names:
         new, before = spec.get(name), old.get(name)
         if name == "volumeClaimTemplates":
             new, before = _without_status(new), _without_status(before)
