@@ -8,6 +8,8 @@ import logging
 import signal
 from pathlib import Path
 
+import uvloop
+
 from fedstate.local.apiserver import ApiServer, TlsFiles, User
 from fedstate.local.apiserver.auth import MASTERS
 
@@ -37,7 +39,9 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True, help="PEM file of its key")
     parser.add_argument("--token", required=True, help="bearer token of the administrator")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_serve(parser.parse_args()))
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(arguments))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 
 from fedstate.kube.objects import Key, KubeObject, format_time
@@ -17,6 +18,7 @@ from fedstate.local.apiserver.store import Change
 from fedstate.local.apiserver.strategy import Write
 from fedstate.local.apiserver.writes import has_ended, unshared
 
+logger = logging.getLogger(__name__)
 NAMESPACES = "namespaces"
 RETRY = 2.0
 _SYSTEM = User(name="system:serviceaccount:kube-system:namespace-controller", groups=(MASTERS,))
@@ -64,7 +66,7 @@ class Finalizer:
             await self._wakeup.wait()
             self._wakeup.clear()
             dirty, self._dirty = self._dirty, set()
-            stuck = {item for item in sorted(dirty) if not self._end(*item)}
+            stuck = {item for item in sorted(dirty) if not self._try(*item)}
             if stuck:
                 await self._wait_a_little()
                 self._dirty |= stuck
@@ -76,6 +78,14 @@ class Finalizer:
                 await self._wakeup.wait()
         except TimeoutError:
             pass
+
+    def _try(self, collection: str, name: str) -> bool:
+        try:
+            return self._end(collection, name)
+        except Exception:
+            # One object that cannot be ended must not keep all others, and every write, from going on.
+            logger.exception("cannot end an object", extra={"collection": collection, "object": name})
+            return False
 
     def _end(self, collection: str, name: str) -> bool:
         """Take a step; False if something refused and has to be asked again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -160,23 +160,30 @@ _JsonLoader.yaml_implicit_resolvers = {
 }
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """An object of the body as its pairs, so that none hides another."""
+
+
 def duplicate_fields(raw: bytes) -> list[str]:
-    """Keys that a JSON object of the body has twice; empty if it is no JSON."""
-    duplicates: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        for key, value in items:
-            if key in seen:
-                duplicates.append(key)
-            seen[key] = value
-        return seen
-
+    """Paths such as `data.a` of what a JSON body has twice; empty if it is no JSON."""
     try:
-        json.loads(raw, object_pairs_hook=pairs)
+        return list(_duplicates(json.loads(raw, object_pairs_hook=_Pairs), ""))
     except ValueError:
         return []
-    return duplicates
+
+
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, member in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _duplicates(member, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _duplicates(item, f"{path}[{index}]")
 
 
 def parse_version(text: str, field: str = "resourceVersion") -> int | None:

@@ -18,6 +18,7 @@ from fedstate.local.apiserver.builtin.catalogue import builtin_types
 from fedstate.local.apiserver.builtin.definitions import COLLECTION as DEFINITIONS
 from fedstate.local.apiserver.builtin.namespaces import INITIAL
 from fedstate.local.apiserver.core import Core
+from fedstate.local.apiserver.expiry import run_expiry
 from fedstate.local.apiserver.finalization import Finalizer
 from fedstate.local.apiserver.registry import Registry
 from fedstate.local.apiserver.routes.dispatch import Dispatcher
@@ -117,6 +118,7 @@ class ApiServer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._database.run(self._store.publish), name="apiserver-storage")
             group.create_task(self._finalizer.run(), name="apiserver-finalizer")
+            group.create_task(run_expiry(self._core), name="apiserver-expiry")
 
     async def stop(self) -> None:
         """Close every connection, then the file."""

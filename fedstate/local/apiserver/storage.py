@@ -90,7 +90,7 @@ class Database:
                 continue
             try:
                 await loop.run_in_executor(self._executor, self._commit, batch)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 raise
             self.durable = batch[-1].revision

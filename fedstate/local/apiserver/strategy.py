@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ class Write:
     now: datetime
     options: WriteOptions = PLAIN_OPTIONS
     warnings: list[str] = field(default_factory=list)
+    duplicates: Sequence[str] = ()
+    """Paths of fields that the body has twice."""
     decodes_body: bool = False
     """Whether the object itself was sent (create, replace), and not a patch: errors in it are worded otherwise."""
 

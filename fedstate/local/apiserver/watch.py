@@ -45,8 +45,11 @@ class Watch:
         self._view = view
         self._revision = 0
 
-    async def frames(self, durable: Callable[[], int]) -> AsyncGenerator[bytes, None]:
-        """Chunks of whole lines until the watch's time is over; raises a 410 before the first if its start is forgotten."""
+    async def frames(self, durable: Callable[[], int], is_served: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+        """Chunks of whole lines until the watch's time is over; raises a 410 before the first if its start is forgotten.
+
+        A kind that is no longer served, or served in another form, ends the watch with its next event.
+        """
         loop = asyncio.get_running_loop()
         timeout = self._options.timeout or random.uniform(1800, 3600)  # noqa: S311 - spreads reconnects
         ends = loop.time() + timeout
@@ -58,7 +61,7 @@ class Watch:
             chunk, gone = self._advance(durable())
             if chunk:
                 yield chunk
-            if gone:
+            if gone or not is_served():
                 return
             now = loop.time()
             if now >= ends:
@@ -78,7 +81,7 @@ class Watch:
         if initial is None:
             initial = wanted in (None, 0)
         if not initial:
-            self._revision = current if wanted in (None, 0) or wanted is None else wanted
+            self._revision = wanted or current
             if self._collection.since(self._revision) is None:
                 floor = self._collection.floor
                 raise errors.expired(f"too old resource version: {self._revision} ({floor})")

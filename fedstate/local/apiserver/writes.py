@@ -245,14 +245,15 @@ def _known_fields(obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObj
     undecodable = known.decode_error(pruned) if known is not None else None
     if undecodable:
         raise errors.bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {undecodable}')
-    if unknown and write.options.field_validation == "Strict":
-        said = ", ".join(f'unknown field "{path}"' for path in unknown)
+    faults = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in write.duplicates]
+    if faults and write.options.field_validation == "Strict":
+        said = ", ".join(faults)
         why = f"strict decoding error: {said}"
         if write.decodes_body:
             why = f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}'
         raise errors.bad_request(why)
     if write.options.field_validation == "Warn":
-        write.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        write.warnings.extend(faults)
     return pruned
 
 
@@ -292,5 +293,5 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
     except apply.ApplyConflict as conflict:
         raise errors.StatusError(409, "Conflict", str(conflict), {"causes": conflict.status_causes()}) from conflict
     except ValueError as error:
-        named = f"{intent['metadata'].get('namespace', '')}/{name_of(intent)}; {rtype.api_version}, Kind={rtype.kind}"
-        raise errors.bad_request(f"failed to create typed patch object ({named}): {error}") from error
+        what = f"{intent['metadata'].get('namespace', '')}/{name_of(intent)}; {rtype.api_version}, Kind={rtype.kind}"
+        raise errors.bad_request(f"failed to create typed patch object ({what}): {error}") from error

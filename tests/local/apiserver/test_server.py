@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from fedstate.local.apiserver import ApiServer, TlsFiles
+from fedstate.local.apiserver import ApiServer, TlsFiles, expiry
 from fedstate.local.pki import Pki
 from tests.local.apiserver.conftest import TOKEN, USER_TOKEN, Answer, Running, running
 
@@ -280,3 +281,39 @@ async def test_requests_in_a_row_share_a_connection(api: Running) -> None:
             async with session.get(f"{api.server.url}{MAPS}", headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
                 assert answer.status == 200
                 await answer.read()
+
+
+async def test_fields_that_are_there_twice_are_named(api: Running) -> None:
+    body = b'{"metadata":{"name":"c"},"foo":1,"data":{"a":"1","a":"2"}}'
+    refused = await api.ask("POST", f"{MAPS}?fieldValidation=Strict", body)
+    assert refused.message == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'unknown field "foo", duplicate field "data.a"'
+    )
+    warned = await api.ask("POST", MAPS, body)
+    assert warned.headers.getall("Warning") == ['299 - "unknown field \\"foo\\""', '299 - "duplicate field \\"data.a\\""']
+    assert warned.body["data"] == {"a": "2"}
+
+
+async def test_watch_of_a_kind_ends_when_its_definition_goes(api: Running) -> None:
+    await api.ask("POST", DEFINITIONS, DEFINITION)
+    await api.ask("POST", WIDGETS, widget("w"))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with asyncio.timeout(5), api.session.get(f"{api.server.url}{WIDGETS}?watch=1", headers=headers) as stream:
+        await stream.content.readline()
+        await api.ask("DELETE", f"{DEFINITIONS}/widgets.example.com")
+        lines = [line async for line in stream.content]
+    assert len(lines) == 1
+
+
+async def test_events_are_kept_for_an_hour(api: Running) -> None:
+    path = "/api/v1/namespaces/default/events"
+    for name, time in (("old", "2020-01-01T00:00:00Z"), ("new", None)):
+        about = {"kind": "Pod", "name": "p", "namespace": "default"}
+        await api.ask("POST", path, {"metadata": {"name": name}, "involvedObject": about, "lastTimestamp": time})
+    core = api.server._core
+    later = dataclasses.replace(core, clock=lambda: core.clock() + expiry.KEPT_FOR / 2)
+    assert expiry.expire(later) == 0
+    later = dataclasses.replace(core, clock=lambda: core.clock() + expiry.KEPT_FOR * 2)
+    assert expiry.expire(later) == 2
+    assert (await api.ask("GET", path)).body["items"] == []

@@ -18,7 +18,7 @@ from fedstate.local.apiserver.builtin.workloads import CountedStrategy
 from fedstate.local.apiserver.objects.builtin_schemas import builtin_kinds
 from fedstate.local.apiserver.objects.columns import columns_of_builtin
 from fedstate.local.apiserver.objects.schema import Schema, compile_schema
-from fedstate.local.apiserver.registry import ResourceType, ScalePaths
+from fedstate.local.apiserver.registry import ALL_VERBS, ResourceType, ScalePaths
 from fedstate.local.apiserver.selectors import path_reader
 from fedstate.local.apiserver.strategy import Strategy
 
@@ -42,6 +42,7 @@ class Row:
     generation: bool = False
     strategy: Strategy
     fields: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
 
 
 def _row(api: str, plural: str, kind: str, short: str = "", *, strategy: Strategy | None = None, **more: object) -> Row:
@@ -52,7 +53,8 @@ def _row(api: str, plural: str, kind: str, short: str = "", *, strategy: Strateg
 def _core_rows() -> Iterator[Row]:
     pod_fields = ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
                   "status.phase", "status.podIP", "status.nominatedNodeName")  # fmt: skip
-    yield _row("v1", "namespaces", "Namespace", "ns", namespaced=False, subresources=("status", "finalize"),
+    verbs = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+    yield _row("v1", "namespaces", "Namespace", "ns", namespaced=False, subresources=("status", "finalize"), verbs=verbs,
                strategy=NamespaceStrategy(), fields=("status.phase",))  # fmt: skip
     yield _row("v1", "pods", "Pod", "po", categories=("all",), generation=True, fields=pod_fields, strategy=PodStrategy(),
                subresources=("status", "binding", "eviction", "log"))  # fmt: skip
@@ -116,7 +118,7 @@ def builtin_types() -> Iterator[ResourceType]:
         yield ResourceType(
             group=group, version=version, plural=row.plural, kind=row.kind, strategy=row.strategy, namespaced=row.namespaced,
             singular=kind.singular if kind is not None else row.kind.lower(), list_kind=f"{row.kind}List",
-            short_names=row.short, categories=row.categories,
+            short_names=row.short, categories=row.categories, verbs=row.verbs,
             collection="events" if shared_events else (f"{group}/{row.plural}" if group else row.plural),
             storage_version="" if shared_events else version,
             has_status="status" in row.subresources, scale=REPLICAS if "scale" in row.subresources else None,

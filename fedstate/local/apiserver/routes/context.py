@@ -11,7 +11,6 @@ from aiohttp import web
 from fedstate.kube.objects import Key
 from fedstate.local.apiserver.auth import User
 from fedstate.local.apiserver.core import Core
-from fedstate.local.apiserver.errors import bad_request
 from fedstate.local.apiserver.registry import ResourceType
 from fedstate.local.apiserver.requests import Target, decode, duplicate_fields, write_options
 from fedstate.local.apiserver.strategy import Write
@@ -27,6 +26,7 @@ class Call:
     target: Target
     rtype: ResourceType
     warnings: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
@@ -45,19 +45,16 @@ class Call:
             now=self.core.clock(),
             options=options,
             warnings=self.warnings,
+            duplicates=self.duplicates,
             decodes_body=options_kind in ("CreateOptions", "UpdateOptions"),
         )
 
     async def body(self, content_type: str = "") -> Any:
-        """The decoded body; duplicate fields are refused or warned about as the client wishes."""
+        """The decoded body; fields that it has twice are remembered for the write, unless the client wants to hear nothing."""
         raw = await self.request.read()
         value = decode(raw, content_type or self.request.headers.get("Content-Type", ""))
-        validation = self.request.query.get("fieldValidation") or "Warn"
-        if validation != "Ignore" and (duplicates := duplicate_fields(raw)):
-            listed = [f'duplicate field "{name}"' for name in duplicates]
-            if validation == "Strict":
-                raise bad_request(f"strict decoding error: {', '.join(listed)}")
-            self.warnings.extend(listed)
+        if self.request.query.get("fieldValidation") != "Ignore":
+            self.duplicates.extend(duplicate_fields(raw))
         return value
 
 

@@ -25,7 +25,7 @@ async def watch(call: Call) -> web.StreamResponse:
     stream = Watch(call.rtype, collection, call.namespace, options, _view(call))
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     try:
-        async with aclosing(stream.frames(lambda: call.core.store.durable)) as frames:
+        async with aclosing(stream.frames(lambda: call.core.store.durable, lambda: _is_served(call))) as frames:
             async for chunk in frames:
                 if not response.prepared:
                     await response.prepare(call.request)
@@ -38,6 +38,11 @@ async def watch(call: Call) -> web.StreamResponse:
     except (ConnectionResetError, ConnectionError):
         return response
     return response
+
+
+def _is_served(call: Call) -> bool:
+    rtype = call.rtype
+    return call.core.registry.find(rtype.group, rtype.version, rtype.plural) is rtype
 
 
 def _view(call: Call) -> View:
