@@ -369,7 +369,7 @@ async def _show(progress: Progress, layout: Layout, instance: InstanceSpec, memb
             since = time.monotonic()
             phase.detail = await demo.kill_member(layout, instance, namespace=demo.NAMESPACE, name=demo.NAME, member="primary")
         async with progress.phase("New primary") as phase:
-            after = await demo.wait_other_primary(client, healthy, timeout=FAILOVER_TIMEOUT)
+            after = await demo.wait_new_primary(client, healthy, timeout=FAILOVER_TIMEOUT)
             await writer.wait_acknowledged(FAILOVER_TIMEOUT)
             primary = demo.primary_of(after)
             assert primary is not None

@@ -95,6 +95,12 @@ def primary_of(instance: KubeObject) -> Member | None:
     return primaries[0] if len(primaries) == 1 else None
 
 
+def elected(instance: KubeObject) -> tuple[str, int]:
+    """The primary's address and the term it was elected for: another one is another election."""
+    status = instance.get("status", {})
+    return (status.get("primary") or {}).get("host", ""), (status.get("replicaSet") or {}).get("configTerm", 0)
+
+
 def summary(instance: KubeObject) -> str:
     """State and every condition that is not as it should be, in a line."""
     status = instance.get("status", {})
@@ -139,13 +145,12 @@ async def kill_member(layout: Layout, instance: InstanceSpec, *, namespace: str,
     return f"{chaos.kill_pod(layout, victim.cluster, namespace, pod)}, {victim.role} at {victim.address}"
 
 
-async def wait_other_primary(client: KubeClient, before: KubeObject, *, timeout: float) -> KubeObject:
-    """Wait until the status shows another primary than `before` did."""
-    old = primary_of(before)
+async def wait_new_primary(client: KubeClient, before: KubeObject, *, timeout: float) -> KubeObject:
+    """Wait until the status shows a primary that was elected after `before`: often another member, now and then the same one again."""
     seen = before
     try:
         async with asyncio.timeout(timeout):
-            while (now := primary_of(seen)) is None or now == old:
+            while primary_of(seen) is None or elected(seen) == elected(before):
                 await asyncio.sleep(POLL)
                 with contextlib.suppress(TransportError):
                     seen = await client.get(MULTI_CLOUD_MONGODBS, before["metadata"]["name"], before["metadata"]["namespace"])
