@@ -177,9 +177,9 @@ def _federation(look: Look) -> dict[str, Any]:
 
 
 def _has_followed(look: Look) -> bool:
-    """The spec's members exist with an address, and own members stand in the live configuration as the plan has them."""
+    """The spec's members exist as it wants them, with an address, and those that are planned stand in the live configuration."""
     stamp, roster, plan = look.mongo.federation, look.roster, look.plan
-    if stamp is None or roster is None or look.stance.attitude is not Attitude.ACT or not roster.complete:
+    if stamp is None or roster is None or look.stance.attitude is not Attitude.ACT or not roster.complete or _rolling(look):
         return False
     if any(not member.host for member in look.holdings.members) or len(look.holdings.members) < len(roster.kept):
         return False

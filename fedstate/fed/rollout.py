@@ -118,7 +118,8 @@ class _Step:
     def _turn(self) -> str | None:
         """The cluster that may change now: one that is in trouble first, the primary's last, none while another is at it."""
         answering = [name for name in self.outdated if self.observed.alive(name)]
-        troubled = [name for name in answering if not self._at_rest(name)]
+        # Not "not at rest": a cluster that has only not yet seen its newest stamp would get its turn beside another's.
+        troubled = [name for name in answering if self._in_trouble(name)]
         if troubled:
             return troubled[0]
         busy = [n for n in self.current if n not in self.outdated and self.observed.alive(n) and not self._at_rest(n)]
@@ -131,6 +132,10 @@ class _Step:
     def _followed(self, cluster: str) -> bool:
         report = self.observed.own_report(cluster)
         return report is not None and report.plan_generation >= self.current[cluster].generation
+
+    def _in_trouble(self, cluster: str) -> bool:
+        report = self.observed.own_report(cluster)
+        return report is not None and report.state == "Error"
 
     def _at_rest(self, cluster: str) -> bool:
         report = self.observed.own_report(cluster)
