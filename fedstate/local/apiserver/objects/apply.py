@@ -116,7 +116,7 @@ def server_side_apply(
     A caller applying to the object itself takes `status` out of the intent first if the kind has a status subresource.
     """
     applier = _Manager(manager, "Apply", "", subresource)
-    before = _bare(live) if live is not None else schema.empty
+    before = _bare(live) if live is not None else {}
     managers = _decoded(live)
     if live is not None and not managers:
         managers[_Manager("before-first-apply", "Update", api_version, "")] = _Owned(
@@ -127,7 +127,8 @@ def server_side_apply(
     check_typed(config, schema.root, api_version)
     last = managers.get(applier)
     applied = fieldset.fields_of(config, schema.root)
-    managers[applier] = _Owned(_owned(applied), api_version, last.time if last else None)
+    claimed = _owned(applied, without_status=schema.resets_status and not subresource)
+    managers[applier] = _Owned(claimed, api_version, last.time if last else None)
     merged = fieldset.merge(before, config, schema.root)
     merged = _without_dropped(merged, [applied, *(owned.fields for owned in managers.values())], last, schema)
     tolerated = _client_side_applied(before, manager, managers, schema)
@@ -157,7 +158,7 @@ def track_update(
     managers = _sent_or_live(old, new)
     writer = _Manager(manager, operation, api_version, subresource)
     difference = fieldset.compare(before, after, schema.root)
-    changed = _owned(frozenset(difference.added | difference.modified))
+    changed = _owned(frozenset(difference.added | difference.modified), without_status=schema.resets_status and not subresource)
     removed = frozenset(difference.removed)
     for one, owned in list(managers.items()):
         managers[one] = replace(owned, fields=owned.fields - changed - removed)
@@ -241,8 +242,12 @@ def _only_status(obj: Obj) -> Obj:
     return kept
 
 
-def _owned(fields: FieldSet) -> FieldSet:
-    return frozenset(path for path in fields if path not in _NEVER_OWNED and path[:2] not in _NEVER_OWNED)
+def _owned(fields: FieldSet, *, without_status: bool = False) -> FieldSet:
+    return frozenset(
+        path
+        for path in fields
+        if path not in _NEVER_OWNED and path[:2] not in _NEVER_OWNED and not (without_status and path[0] == "f:status")
+    )
 
 
 def _decoded(obj: Obj | None) -> _Managers:

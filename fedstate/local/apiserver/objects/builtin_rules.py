@@ -89,6 +89,18 @@ def default_node(node: Obj) -> Obj:
     return node
 
 
+def default_role_binding(binding: Obj) -> Obj:
+    """Users and groups belong to the RBAC group, service accounts to the core one."""
+    subjects = binding.get("subjects")
+    if not subjects:
+        return binding
+    group = {"apiGroup": "rbac.authorization.k8s.io"}
+    return {
+        **binding,
+        "subjects": [one if one.get("kind") == "ServiceAccount" or one.get("apiGroup") else {**one, **group} for one in subjects],
+    }
+
+
 def service_errors(service: Obj, old: Obj | None) -> Iterator[FieldError]:
     spec = service.get("spec") or {}
     kind, ports = spec.get("type", "ClusterIP"), spec.get("ports") or []

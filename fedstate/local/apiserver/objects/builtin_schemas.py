@@ -42,8 +42,9 @@ class BuiltinKind:
 
     def default(self, obj: Obj) -> Obj:
         """The object with the defaults a real API server sets, also those that follow from other fields."""
-        if "spec" in self.schema.empty and not isinstance(obj.get("spec"), dict):
-            obj = {**obj, "spec": {}}
+        missing = {name: {} for name in ("spec", "status") if name in self.schema.empty and obj.get(name) is None}
+        if missing:
+            obj = {**obj, **missing}
         result = canonicalised(self.schema.default(obj), self.schema.root)
         return self.dependent_default(result) if self.dependent_default is not None else result
 
@@ -114,7 +115,11 @@ def _go_type(node: Node) -> str:
 
 
 _SPEC: Obj = {"metadata": {}, "spec": {}, "status": {}}
-_TEMPLATED: Obj = {"metadata": {}, "spec": {"template": {"metadata": {}, "spec": {}}}, "status": {}}
+_TEMPLATED: Obj = {
+    "metadata": {},
+    "spec": {"template": {"metadata": {}, "spec": {"containers": None}}, "updateStrategy": {}, "strategy": {}},
+    "status": {},
+}
 _STATUS = ("status",)
 _SCALED = ("status", "scale")
 
@@ -142,7 +147,7 @@ def _core_entries() -> Iterable[_Entry]:
     v1 = "v1"
     yield _Entry(api_version=v1, plural="configmaps", kind="ConfigMap", short=("cm",), rule=rules.config_map_errors)
     yield _Entry(api_version=v1, plural="endpoints", kind="Endpoints", singular="endpoints", short=("ep",))
-    yield _Entry(api_version=v1, plural="events", kind="Event", short=("ev",))
+    yield _Entry(api_version=v1, plural="events", kind="Event", short=("ev",), empty={"source": {}})
     yield _Entry(
         api_version=v1,
         plural="namespaces",
@@ -193,7 +198,7 @@ def _core_entries() -> Iterable[_Entry]:
         short=("po",),
         all_category=True,
         sub=_STATUS,
-        empty=_SPEC,
+        empty={"metadata": {}, "spec": {"containers": None}, "status": {}},
         default=workloads.default_pod,
         rule=workloads.pod_errors,
     )
@@ -268,7 +273,13 @@ def _policy_entries() -> Iterable[_Entry]:
         yield _Entry(api_version=_RBAC, plural=plural, kind=kind, namespaced=namespaced, names="path", rule=rules.role_errors)
     for plural, kind, namespaced in (("rolebindings", "RoleBinding", True), ("clusterrolebindings", "ClusterRoleBinding", False)):
         yield _Entry(
-            api_version=_RBAC, plural=plural, kind=kind, namespaced=namespaced, names="path", rule=rules.role_binding_errors
+            api_version=_RBAC,
+            plural=plural,
+            kind=kind,
+            namespaced=namespaced,
+            names="path",
+            default=rules.default_role_binding,
+            rule=rules.role_binding_errors,
         )
     yield _Entry(
         api_version=_ADMISSION,
@@ -317,7 +328,7 @@ def _built(entry: _Entry) -> BuiltinKind:
     return BuiltinKind(
         resource=Resource(group, version, entry.plural, entry.kind, entry.namespaced),
         singular=entry.singular or entry.kind.lower(),
-        schema=compile_schema(openapi, definitions=known.schemas, empty=entry.empty),
+        schema=compile_schema(openapi, definitions=known.schemas, empty=entry.empty, resets_status="status" in entry.sub),
         short_names=entry.short,
         categories=("all",) if entry.all_category else (),
         subresources=entry.sub,

@@ -18,13 +18,15 @@ __all__ = ["Obj", "Schema", "compile_schema", "structural_errors"]
 class Schema:
     """One kind's compiled schema. Objects given are never changed; what comes back may share parts with them."""
 
-    __slots__ = ("empty", "openapi", "root")
+    __slots__ = ("empty", "openapi", "resets_status", "root")
 
-    def __init__(self, openapi: Obj, root: Node, empty: Obj) -> None:
+    def __init__(self, openapi: Obj, root: Node, empty: Obj, *, resets_status: bool = False) -> None:
         self.openapi = openapi
         self.root = root
         self.empty = empty
         """The object that a create starts from when the fields it sets are worked out."""
+        self.resets_status = resets_status
+        """Whether a write to the object itself cannot own anything in its status."""
 
     def default(self, obj: Obj) -> Obj:
         """The object with the schema's defaults, whole floats of integer fields as integers, and stray nulls dropped."""
@@ -52,7 +54,12 @@ def _without_empty_metadata(obj: Obj) -> Obj:
 
 
 def compile_schema(
-    openapi: Obj, *, definitions: Mapping[str, Any] | None = None, empty: Obj | None = None, keep_unknown: bool = False
+    openapi: Obj,
+    *,
+    definitions: Mapping[str, Any] | None = None,
+    empty: Obj | None = None,
+    keep_unknown: bool = False,
+    resets_status: bool = False,
 ) -> Schema:
     """The schema of a kind from its OpenAPI form (a CRD's `openAPIV3Schema`, or a built-in kind's definition)."""
     root = compile_node(openapi, definitions)
@@ -60,4 +67,4 @@ def compile_schema(
     root.type = "object"
     root.properties = {**root.properties, "apiVersion": STRING, "kind": STRING, "metadata": OBJECT_META_NODE}
     root.preserve_unknown = root.preserve_unknown or keep_unknown
-    return Schema(openapi, root, empty or {})
+    return Schema(openapi, root, empty or {}, resets_status=resets_status)

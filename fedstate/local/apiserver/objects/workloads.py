@@ -85,6 +85,10 @@ def _qos_class(spec: Obj) -> str:
 
 def default_stateful_set(workload: Obj) -> Obj:
     spec = dict(_default_template(workload).get("spec") or {})
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "RollingUpdate":
+        rolling = {"partition": 0, "maxUnavailable": 1, **(strategy.get("rollingUpdate") or {})}
+        spec["updateStrategy"] = {**strategy, "rollingUpdate": rolling}
     claims = spec.get("volumeClaimTemplates")
     if claims:
         spec["volumeClaimTemplates"] = [
@@ -96,7 +100,7 @@ def default_stateful_set(workload: Obj) -> Obj:
             }
             for claim in claims
         ]
-    return {**workload, "spec": spec}
+    return {**workload, "spec": spec, "status": {"replicas": 0, "availableReplicas": 0, **(workload.get("status") or {})}}
 
 
 def _default_template(workload: Obj) -> Obj:

@@ -22,7 +22,7 @@ def named(name: str = "x", **rest: Any) -> Object:
     return {"metadata": {"name": name}, **rest}
 
 
-CONTAINER = {"name": "c", "image": "i"}
+CONTAINER: Object = {"name": "c", "image": "i"}
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [CONTAINER]}}
 SET = named(spec={"serviceName": "w", "selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE})
 CLAIM = named(spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}})

@@ -1,7 +1,7 @@
 """The built-in types as OpenAPI definitions, read from the text files beside this module. Knows no rules and no objects.
 
 A line is `name[!] type attributes -- description`. Attributes: `set`, `keys=a,b` (list type map), `merge[=key]` and `retain`
-(strategic merge), `atomic` (map type), `enum=a|b`, `default=<json>`. Lists are atomic unless said otherwise.
+(strategic merge), `atomic` or `granular` (map type), `enum=a|b`, `default=<json>`. Lists are atomic unless said otherwise.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def _said(attributes: list[str]) -> Iterator[tuple[str, Any]]:
             yield "x-kubernetes-list-map-keys", value.split(",")
         elif word == "merge" and value:
             yield "x-kubernetes-patch-merge-key", value
-        elif word == "atomic":
-            yield "x-kubernetes-map-type", "atomic"
+        elif word in ("atomic", "granular"):
+            yield "x-kubernetes-map-type", word
         elif word == "enum":
             yield "enum", value.split("|")
         elif word == "default":
