@@ -42,7 +42,7 @@ class BuiltinKind:
 
     def default(self, obj: Obj) -> Obj:
         """The object with the defaults a real API server sets, also those that follow from other fields."""
-        missing = {name: {} for name in ("spec", "status") if name in self.schema.empty and obj.get(name) is None}
+        missing: Obj = {name: {} for name in ("spec", "status") if name in self.schema.empty and obj.get(name) is None}
         if missing:
             obj = {**obj, **missing}
         result = canonicalised(self.schema.default(obj), self.schema.root)

@@ -163,7 +163,8 @@ def merge(old: Any, new: Any, node: Node) -> Any:
         return result
     if isinstance(old, list) and isinstance(new, list) and is_granular_list(node):
         return _merge_lists(old, new, node)
-    return new
+    # A null says nothing about the members of a container, so they stay.
+    return old if new is None and old and _granular_kind(old, node) else new
 
 
 def _merge_lists(old: list[Any], new: list[Any], node: Node) -> list[Any]:
