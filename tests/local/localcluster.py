@@ -44,7 +44,7 @@ class LocalCluster:
     async def until(self, what: Callable[[], Awaitable[Any]], seconds: float = 12.0) -> Any:
         """What `what` gives as soon as it is true."""
         async with asyncio.timeout(seconds):
-            while not (found := await what()):
+            while not (found := await what()):  # noqa: ASYNC110 - only asking tells
                 await asyncio.sleep(0.03)
             return found
 
@@ -74,7 +74,9 @@ class LocalCluster:
 
 
 @asynccontextmanager
-async def local_cluster(directory: Path, *, agent: bool = True, cpu: str = "4", any_storage_class: bool = False) -> AsyncIterator[LocalCluster]:
+async def local_cluster(
+    directory: Path, *, agent: bool = True, cpu: str = "4", any_storage_class: bool = False, mongod: Path | None = None
+) -> AsyncIterator[LocalCluster]:
     """A cluster with two nodes, `n1` and `n2`, or with none; everything of it has ended when the block is left."""
     pki = ensure_pki(directory / "pki", ["127.0.0.1"])
     server = ApiServer(
@@ -88,9 +90,10 @@ async def local_cluster(directory: Path, *, agent: bool = True, cpu: str = "4", 
             cluster = LocalCluster(client, directory, f"{PREFIX}1")
             nodes = [NodeSpec(name="n1", cpu=cpu), NodeSpec(name="n2", cpu=cpu)]
             node = NodeAgent(
-                client, nodes=nodes, vip=cluster.vip, pod_prefix=PREFIX, data_dir=directory, mongod=None, any_storage_class=any_storage_class
+                client, nodes=nodes, vip=cluster.vip, pod_prefix=PREFIX, data_dir=directory, mongod=mongod,
+                any_storage_class=any_storage_class,
             )
-            parts = [EmbeddedControllers(client), *([node] if agent else [])]
+            parts: list[EmbeddedControllers | NodeAgent] = [EmbeddedControllers(client), *([node] if agent else [])]
             tasks = [asyncio.create_task(part.run(), name=type(part).__name__) for part in parts]
             try:
                 if agent:

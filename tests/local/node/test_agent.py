@@ -42,7 +42,7 @@ async def test_a_pod_runs_with_its_volumes_and_variables_and_ends_when_it_is_del
         await cluster.client.merge_patch(SECRETS, "s", {"stringData": {"key": "two"}}, namespace=NAMESPACE)
 
         async def updated() -> bool:
-            return projected.read_text() == "two"
+            return bool(projected.read_text() == "two")
 
         await cluster.until(updated)
         await cluster.client.delete(PODS, "p", namespace=NAMESPACE)
