@@ -116,18 +116,21 @@ class _Step:
         return Rollout(held=self.held, template_may_follow=not open_ones, waiting=waiting)
 
     def _turn(self) -> str | None:
-        """The cluster that may change now: one that is in trouble first, the primary's last, none while another is at it."""
-        answering = [name for name in self.outdated if self.observed.alive(name)]
-        # Not "not at rest": a cluster that has only not yet seen its newest stamp would get its turn beside another's.
-        troubled = [name for name in answering if self._in_trouble(name)]
-        if troubled:
-            return troubled[0]
+        """The cluster that may change now: one whose members are down anyway first, the primary's last, none while another is at it."""
+        down = [name for name in self.outdated if self.observed.alive(name) and self._has_members_down(name)]
+        if down:
+            return down[0]
+        answering = [name for name in self.outdated if self.observed.alive(name) and self._followed(name)]
         busy = [n for n in self.current if n not in self.outdated and self.observed.alive(n) and not self._at_rest(n)]
         if busy or not answering or not _can_spare_one(self.observed, self.plan):
             return None
         leads = self.observed.primary_host
         homes = {member.host: member.cluster for member in (self.plan.members if self.plan is not None else ())}
         return min(answering, key=lambda name: (homes.get(leads or "") == name, name))
+
+    def _has_members_down(self, cluster: str) -> bool:
+        own = [member for member in (self.plan.members if self.plan is not None else ()) if member.cluster == cluster]
+        return any(not self.observed.serving(member.host, cluster) for member in own)
 
     def _followed(self, cluster: str) -> bool:
         report = self.observed.own_report(cluster)

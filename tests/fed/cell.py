@@ -42,6 +42,7 @@ class Cell:
     ever: list[str] = field(default_factory=list)
     revision: str = ""
     rolls: bool = True
+    slow: bool = False
 
     @property
     def managed(self) -> bool:
@@ -55,6 +56,8 @@ class Cell:
         if not self.alive or not self.operator or self.mongodb is None:
             return
         self.heartbeat += 1
+        if self.slow and self.heartbeat % 23:
+            return
         if not self.managed:
             if self.decommissioned:
                 self.mongodb, self.hostconf, self.decommissioned, self.followed = None, None, False, 0

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.fed.observed import References
 from tests.fed.test_life import THREE, running
@@ -51,6 +53,25 @@ def test_a_new_image_reaches_one_cluster_after_another_and_the_primarys_last() -
     assert world.status["state"] == "Health"
     assert world.condition("Reconciling")["status"] == "False"
     assert not any("/spec/image" in paths for paths in rules(world))
+
+
+@pytest.mark.parametrize("slow", THREE)
+def test_a_cluster_that_is_slow_to_follow_is_waited_for(slow: str) -> None:
+    world = running(FIVE)
+    world.cells[slow].slow = True
+    watch_one_cluster_at_a_time(world)
+
+    def one_turn_at_a_time() -> None:
+        template = world.store.get(MONGODBS, NAME)
+        if template is not None and template["spec"]["image"] == "mongo:7.0":
+            turns = [name for name, rule in zip(sorted(THREE), rules(world), strict=True) if "/spec/image" not in rule]
+            assert len([name for name in turns if images(world)[name] != {"mongo:7.0"}]) <= 1, turns
+
+    world.watchers.append(one_turn_at_a_time)
+    change(world, imageSetting={"image": "mongo:7.0"})
+    world.run(60)
+    assert images(world) == {name: {"mongo:7.0"} for name in THREE}
+    assert world.status["state"] == "Health"
 
 
 def test_the_template_says_the_new_image_only_once_every_cluster_is_held_fast() -> None:
