@@ -87,6 +87,9 @@ class GarbageCollector:
         waiting = False
         references = owner_references_of(obj)
         for reference in references:
+            if self._owners.resource_of(reference) is None:  # a kind that is not served, or not yet: nobody can tell
+                solid.append(reference)
+                continue
             owner = await self._owners.owner(reference, namespace_of(obj))
             if owner is None:
                 continue

@@ -79,11 +79,17 @@ class Owners:
             task.cancel()
             for obj in informer.store.list():
                 self._noticed(resource, obj, None)
-        for resource in wanted - self._informers.keys():
+        fresh = wanted - self._informers.keys()
+        for resource in fresh:
             informer = Informer(self._client, resource, transform=metadata_only)
             informer.store.add_index(_BY_OWNER, lambda obj: [reference["uid"] for reference in owner_references_of(obj)])
             informer.store.add_listener(self._listener(resource))
             self._informers[resource] = (informer, self._group.create_task(informer.run(), name=f"owners of {resource}"))
+        kinds = {(resource.group, resource.kind) for resource in fresh}
+        for resource, (informer, _) in tuple(self._informers.items()):  # whose owners could not be told until now
+            for obj in informer.store.list():
+                if any((r["apiVersion"].rpartition("/")[0], r["kind"]) in kinds for r in owner_references_of(obj)):
+                    self._noticed(resource, obj, obj)
 
     def _listener(self, resource: Resource) -> Callable[[KubeObject | None, KubeObject | None], None]:
         return lambda old, new: self._noticed(resource, old, new)

@@ -98,8 +98,11 @@ async def test_orphaned_dependents_stay_without_their_owner(tmp_path: Path) -> N
         assert not child["metadata"].get("ownerReferences")
 
 
-async def test_an_object_whose_owner_never_was_is_collected(tmp_path: Path) -> None:
+async def test_an_object_whose_owner_never_was_is_collected_but_not_one_whose_owners_kind_is_unknown(tmp_path: Path) -> None:
     async with local_cluster(tmp_path, agent=False) as cluster:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "no", "uid": "00000000-0000-0000-0000-000000000000"}
+        unknown = {**owner, "apiVersion": "example.com/v1", "kind": "NotServed"}
+        await cluster.client.create(SECRETS, secret("kept", unknown))
         await cluster.client.create(SECRETS, secret("child", owner))
         await cluster.until_gone(SECRETS, "child")
+        assert await cluster.get(SECRETS, "kept") is not None
