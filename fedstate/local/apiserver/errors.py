@@ -117,6 +117,10 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[FieldError]) -> S
     return StatusError(422, "Invalid", invalid_message(kind, group, name, causes), details)
 
 
+def too_large(limit: int) -> StatusError:
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}", {})
+
+
 def too_many_requests(message: str, details: dict[str, Any] | None = None) -> StatusError:
     return StatusError(429, "TooManyRequests", message, details)
 

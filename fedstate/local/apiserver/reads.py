@@ -14,7 +14,7 @@ from fedstate.local.apiserver import errors
 from fedstate.local.apiserver.core import to_view
 from fedstate.local.apiserver.objects import fielderrors
 from fedstate.local.apiserver.registry import ResourceType
-from fedstate.local.apiserver.requests import parse_version, truthy
+from fedstate.local.apiserver.requests import parse_int, parse_version, truthy
 from fedstate.local.apiserver.selectors import Selection, parse_fields, parse_labels
 from fedstate.local.apiserver.store import Collection, Entry
 
@@ -54,14 +54,14 @@ def list_options(query: Mapping[str, str], rtype: ResourceType, name: str = "") 
         revision, start = _read_token(query["continue"])
     return ListOptions(
         selection=Selection(labels=parse_labels(query.get("labelSelector", "")), fields=fields),
-        limit=int(query.get("limit") or 0) if (query.get("limit") or "0").isdigit() else 0,
+        limit=parse_int(query.get("limit") or "0"),
         start=start,
         revision=revision,
         match="Exact" if start is not None else query.get("resourceVersionMatch", ""),
         watch=watch,
         bookmarks=truthy(query.get("allowWatchBookmarks")),
         send_initial_events=truthy(initial) if initial is not None else None,
-        timeout=float(query["timeoutSeconds"]) if query.get("timeoutSeconds", "").isdigit() else None,
+        timeout=float(parse_int(query["timeoutSeconds"])) if query.get("timeoutSeconds") else None,
     )
 
 

@@ -115,7 +115,7 @@ def delete_options(query: Mapping[str, str], body: Mapping[str, Any] | None) -> 
     preconditions = source.get("preconditions") if body else None
     conditions: Mapping[str, Any] = preconditions if isinstance(preconditions, dict) else {}
     return DeleteOptions(
-        grace_period=int(grace) if grace is not None else None,
+        grace_period=parse_int(str(grace)) if grace is not None else None,
         uid=conditions.get("uid") or "",
         resource_version=conditions.get("resourceVersion") or "",
         propagation=propagation,
@@ -193,6 +193,14 @@ def parse_version(text: str, field: str = "resourceVersion") -> int | None:
     if not text.isdigit():
         raise _bad_version(text, field)
     return int(text)
+
+
+def parse_int(text: str) -> int:
+    """A whole number of a query; 400 if it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
 def _bad_version(text: str, field: str) -> StatusError:

@@ -74,8 +74,8 @@ def _requirement(term: str) -> Requirement:
         if not value.lstrip("-").isdigit():
             raise bad_request(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": must be an integer')
         return Requirement(key=_key(key), operator="gt" if sign == ">" else "lt", values=frozenset({value}))
-    if "=" in value:
-        raise bad_request(f"found '{value[value.index('=') :]}', expected: ',' or 'end of string'")
+    if again := re.search(r"!=|==|=", value):
+        raise bad_request(f"found '{again.group()}', expected: ',' or 'end of string'")
     return Requirement(key=_key(key), operator="notin" if sign == "!=" else "in", values=frozenset({_value(value)}))
 
 

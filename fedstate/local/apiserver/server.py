@@ -21,7 +21,7 @@ from fedstate.local.apiserver.core import Core
 from fedstate.local.apiserver.expiry import run_expiry
 from fedstate.local.apiserver.finalization import Finalizer
 from fedstate.local.apiserver.registry import Registry
-from fedstate.local.apiserver.routes.dispatch import Dispatcher
+from fedstate.local.apiserver.routes.dispatch import MAX_BODY, Dispatcher
 from fedstate.local.apiserver.services import Allocators
 from fedstate.local.apiserver.storage import Database
 from fedstate.local.apiserver.store import Store
@@ -30,7 +30,6 @@ from fedstate.local.apiserver.strategy import Write
 logger = logging.getLogger(__name__)
 NODE_PORTS = range(30000, 32768)
 SERVICE_NETWORK = "10.96.0.0/16"
-MAX_BODY = 8 * 1024 * 1024
 _SYSTEM = User(name="system:apiserver", groups=(MASTERS,))
 
 
@@ -83,6 +82,7 @@ class ApiServer:
         app = web.Application(client_max_size=MAX_BODY)
         dispatcher = Dispatcher(self._core)
         app.router.add_route("*", "/{path:.*}", dispatcher.handle)
+        # A watch whose client has gone must end, and not wait for an event to find out.
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2, handler_cancellation=True)
         try:
             await self._runner.setup()

@@ -189,11 +189,16 @@ def has_ended(rtype: ResourceType, obj: KubeObject) -> bool:
     return not metadata.get("deletionGracePeriodSeconds") and not rtype.strategy.holds(obj)
 
 
+def check_name(obj: KubeObject, name: str) -> None:
+    """400 unless the object is the one that the URL names."""
+    given = name_of(obj)
+    if given != name:
+        raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
 def _check_identity(obj: KubeObject, live: KubeObject, rtype: ResourceType, key: Key) -> None:
     metadata = obj["metadata"]
-    if metadata.get("name", "") != key.name:
-        given = metadata.get("name", "")
-        raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({key.name})")
+    check_name(obj, key.name)
     if key.namespace and metadata.setdefault("namespace", key.namespace) != key.namespace:
         raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     uid, version = uid_of(obj), metadata.get("resourceVersion", "")
@@ -284,7 +289,6 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
         wanted = {k: v for k, v in intent.items() if k in ("apiVersion", "kind", "status")} | {"metadata": named}
     elif rtype.has_status:
         wanted.pop("status", None)
-    wanted = _known_fields(wanted, rtype, write)
     try:
         return apply.server_side_apply(
             live, wanted, manager=write.options.field_manager, force=write.options.force, schema=rtype.schema,
@@ -293,5 +297,5 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
     except apply.ApplyConflict as conflict:
         raise errors.StatusError(409, "Conflict", str(conflict), {"causes": conflict.status_causes()}) from conflict
     except ValueError as error:
-        what = f"{intent['metadata'].get('namespace', '')}/{name_of(intent)}; {rtype.api_version}, Kind={rtype.kind}"
-        raise errors.bad_request(f"failed to create typed patch object ({what}): {error}") from error
+        # What the schema does not know is an error here, whatever field validation the client asked for.
+        raise errors.StatusError(500, "", str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Running:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
-        data = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
+        raw_body = body if isinstance(body, bytes) else None if body is None else orjson.dumps(body)
+        data = None if raw_body is None else io.BytesIO(raw_body)
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
         async with self.session.request(method, self.server.url + path, data=data, headers=sent) as answer:

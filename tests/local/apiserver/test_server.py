@@ -317,3 +317,16 @@ async def test_events_are_kept_for_an_hour(api: Running) -> None:
     later = dataclasses.replace(core, clock=lambda: core.clock() + expiry.KEPT_FOR * 2)
     assert expiry.expire(later) == 2
     assert (await api.ask("GET", path)).body["items"] == []
+
+
+async def test_body_that_is_too_large_is_refused(api: Running) -> None:
+    body = {"metadata": {"name": "big"}, "data": {"a": "x" * (3 * 1024 * 1024)}}
+    answer = await api.ask("POST", MAPS, body)
+    assert (answer.code, answer.message) == (413, "Request entity too large: limit is 3145728")
+
+
+@pytest.mark.parametrize("path", [f"{MAPS}?limit=x", f"{MAPS}?watch=1&timeoutSeconds=x", f"{MAPS}?resourceVersion=x"])
+async def test_number_that_is_none_is_a_bad_request(api: Running, path: str) -> None:
+    answer = await api.ask("GET", path)
+    assert answer.code == 400
+    assert 'parsing "x": invalid syntax' in answer.message

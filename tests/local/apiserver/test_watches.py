@@ -111,6 +111,15 @@ async def test_stopping_the_server_ends_its_watches(api: Running) -> None:
             await api.server.stop()
 
 
+async def test_watch_ends_when_its_client_leaves(api: Running) -> None:
+    await api.ask("POST", MAPS, config_map("a"))
+    await api.events(f"{MAPS}?watch=1", 1)
+    collection = api.server._core.store.collection("configmaps")
+    async with asyncio.timeout(5):
+        while any(not waiter.done() for waiter in collection._waiters):
+            await api.ask("GET", MAPS)
+
+
 class Counted:
     """An encoder that counts how often it works."""
 

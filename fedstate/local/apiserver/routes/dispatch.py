@@ -16,6 +16,7 @@ from fedstate.local.apiserver.routes import discovery, objects, reviews, subreso
 from fedstate.local.apiserver.routes.context import Answer, Call
 
 logger = logging.getLogger(__name__)
+MAX_BODY = 3 * 1024 * 1024
 
 _METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _ON_OBJECTS: dict[str, Answer] = {
@@ -38,6 +39,8 @@ class Dispatcher:
             return await self._route(request)
         except errors.StatusError as error:
             return respond_error(error)
+        except web.HTTPRequestEntityTooLarge:
+            return respond_error(errors.too_large(MAX_BODY))
         except Exception as error:
             logger.exception("request failed", extra={"method": request.method, "path": request.path})
             return respond_error(errors.internal(f"{type(error).__name__} while answering; see the log of the API server"))

@@ -96,6 +96,7 @@ async def create(call: Call) -> web.Response:
 async def replace(call: Call) -> web.Response:
     body = writes.checked_body(await call.body(), call.rtype)
     write = call.write("UpdateOptions")
+    writes.check_name(body, call.target.name)
     if call.core.entry(call.rtype, call.key) is not None and not call.target.subresource:
         writes.require_version(body, call.rtype)
     entry = writes.update(call.core, call.rtype, call.key, lambda live: body, write, call.target.subresource)
@@ -154,9 +155,8 @@ async def _apply(call: Call) -> web.Response:
     metadata = intent["metadata"]
     if metadata.get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
-    if metadata.setdefault("name", call.target.name) != call.target.name:
-        name = metadata["name"]
-        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.target.name})")
+    metadata.setdefault("name", call.target.name)
+    writes.check_name(intent, call.target.name)
     if call.rtype.namespaced:
         metadata.setdefault("namespace", call.namespace)
     if call.core.entry(call.rtype, call.key) is None and not call.target.subresource:
