@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from fedstate.kube.resources import Resource
-from fedstate.local.apiserver.objects.builtin_schemas import builtin_kinds
+from fedstate.local.apiserver.objects.builtin_schemas import builtin_kind, builtin_kinds
 from fedstate.local.apiserver.objects.definitions import META, definitions, reference
 from fedstate.local.apiserver.objects.nodes import Obj
 
@@ -148,7 +148,9 @@ def _operation(resource: Resource, name: str, verb: str) -> Obj:
     if verb in ("post", "put"):
         operation["requestBody"] = {"content": {"application/json": {"schema": reference(name)}}, "required": True}
     elif verb == "patch":
-        operation["requestBody"] = {"content": {kind: {"schema": {"type": "object"}} for kind in _PATCH_TYPES}, "required": True}
+        # kubectl sends a strategic merge patch wherever it is offered, and custom resources have none.
+        offered = _PATCH_TYPES if builtin_kind(resource.api_version, resource.kind) is not None else _PATCH_TYPES[:-1]
+        operation["requestBody"] = {"content": {kind: {"schema": {"type": "object"}} for kind in offered}, "required": True}
     return operation
 
 
