@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fedstate.kube.objects import format_time
 from fedstate.local.apiserver.objects import fieldset
-from fedstate.local.apiserver.objects.fieldset import ABSENT, FieldSet
+from fedstate.local.apiserver.objects.fieldset import FieldSet
 from fedstate.local.apiserver.objects.nodes import Obj
 from fedstate.local.apiserver.objects.quantities import canonicalised
 from fedstate.local.apiserver.objects.schema import Schema
@@ -180,15 +180,12 @@ def _without_dropped(merged: Any, wanted: list[FieldSet], last: _Owned | None, s
     root = schema.root
     last_fields = fieldset.with_named_fields(last.fields, root)
     pruned = fieldset.remove(merged, root, last_fields)
-    pruned = {} if pruned is ABSENT else pruned
     merged_fields = fieldset.with_named_fields(fieldset.fields_of(merged, root), root)
     pruned_fields = fieldset.with_named_fields(fieldset.fields_of(pruned, root), root)
     claimed = fieldset.with_named_fields(frozenset().union(*wanted), root)
     back = fieldset.remove(merged, root, merged_fields - (pruned_fields | claimed))
-    back = {} if back is ABSENT else back
     back_fields = fieldset.with_named_fields(fieldset.fields_of(back, root), root)
-    result = fieldset.remove(merged, root, (merged_fields - back_fields) & last_fields)
-    return {} if result is ABSENT else result
+    return fieldset.remove(merged, root, (merged_fields - back_fields) & last_fields)
 
 
 def _take_over(managers: _Managers, applier: _Manager, difference: fieldset.Comparison, force: bool, tolerated: FieldSet) -> None:

@@ -191,7 +191,7 @@ def _merge_lists(old: list[Any], new: list[Any], node: Node) -> list[Any]:
 
 
 def remove(value: Any, node: Node, gone: FieldSet) -> Any:
-    """`value` without the items at the paths of `gone`; a container that becomes empty this way is ABSENT."""
+    """`value` without the items at the paths of `gone`; a container that is not itself among them stays, if need be empty."""
     below: dict[str, set[Path]] = {}
     for path in gone:
         if path:
@@ -212,11 +212,7 @@ def _remove(value: Any, node: Node, below: Mapping[str, set[Path]]) -> Any:
         if () in inner:
             continue
         child = child_node(node, step[2:]) if granular == "map" else node.items or ANYTHING
-        rest = remove(member, child, frozenset(inner))
-        if rest is not ABSENT:
-            kept.append((step, rest))
-    if not kept:
-        return ABSENT
+        kept.append((step, remove(member, child, frozenset(inner))))
     return {step[2:]: member for step, member in kept} if granular == "map" else [member for _, member in kept]
 
 

@@ -275,3 +275,15 @@ def test_managers_of_different_fields_commute(one: Object, other: Object) -> Non
     second = apply(apply(None, thing(theirs), "b"), thing(mine), "a")
     assert first["spec"] == second["spec"]
     assert (owned(first, "a"), owned(first, "b")) == (owned(second, "a"), owned(second, "b"))
+
+
+def test_a_container_that_somebody_applied_stays_when_its_last_member_goes() -> None:
+    live = apply(apply(None, thing({"m": {}}), "c"), thing({"req": "r", "m": {"a": 1}}))
+    left = apply(live, thing({"req": "r"}))
+    assert left["spec"] == {"req": "r", "m": {}}
+    assert owned(left, "c") == {"f:spec": {"f:m": {}}}
+
+
+def test_null_says_nothing_about_the_members_of_a_container() -> None:
+    live = apply(None, thing({"p": {"b": {"x": 1}}}))
+    assert apply(live, thing({"p": {"b": None}}), "b")["spec"] == {"p": {"b": {"x": 1}}}
