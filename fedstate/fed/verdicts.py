@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fedstate.api.conditions import Condition, ConditionType, InstanceState, Reason, with_condition
+from fedstate.api.conditions import Condition, ConditionType, InstanceState, MemberState, Reason, with_condition
 from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT
 from fedstate.api.placement import Placement
 from fedstate.fed.health import Health
@@ -158,9 +158,22 @@ def _reconciling(case: Case) -> Verdict:
     differences = case.health.differences if case.plan.stage is Stage.RUNNING else ()
     if case.plan.waiting:
         return type_, "True", Reason.PROGRESSING, _sentence("Waiting for", case.plan.waiting)
-    if differences:
-        return type_, "True", Reason.PROGRESSING, "; ".join(differences)
+    restless = _restless(case)
+    if differences or restless:
+        return type_, "True", Reason.PROGRESSING, "; ".join((*differences, *restless))
     return type_, "False", Reason.SETTLED, "Nothing is left to do"
+
+
+def _restless(case: Case) -> list[str]:
+    """Clusters that answer and have not yet done all that they were told."""
+    found = []
+    for cluster, task in sorted(case.plan.roster.tasks.items() if case.plan.roster is not None else ()):
+        report = case.observed.own_report(cluster)
+        if report is None or task.decommission or not case.observed.alive(cluster):
+            continue
+        if report.plan_generation < task.generation or report.state == MemberState.RECONCILING:
+            found.append(f"cluster {cluster} is at work")
+    return found
 
 
 def _stalled(case: Case) -> Verdict:
