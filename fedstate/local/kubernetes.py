@@ -23,7 +23,7 @@ CONTROLLERS = {
     "control-plane": "garbage-collector-controller,namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller",
     "member": (
         "garbage-collector-controller,namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,"
-        "statefulset-controller,persistentvolume-binder-controller,disruption-controller,endpoints-controller,endpointslice-controller"
+        "statefulset-controller,persistentvolume-binder-controller,disruption-controller"
     ),
 }
 
