@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from fedstate.api.replset import ReplsetPlan
 from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
+from fedstate.kube.objects import Key
 from fedstate.mongo.admin import Credential, Hello, LiveConfig, MongoConnections
 from fedstate.mongo.errors import AuthFailed, MongoError, NotInConfig, NotInitialized
 from fedstate.mongo.replica import PRIMARY, SetStatus
@@ -20,8 +21,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Whom to ask: the addresses of own running members, the plan, and what is known from before."""
+    """Whom to ask: the addresses of own running members, the plan, and what is known from before.
 
+    `instance` is what connections are kept for: those to addresses that it no longer has are closed.
+    """
+
+    instance: Key
     own_hosts: Sequence[str]
     plan: ReplsetPlan | None
     credential: Credential
@@ -35,9 +40,25 @@ class SetReader:
 
     def __init__(self, connections: MongoConnections) -> None:
         self._connections = connections
+        self._known: dict[Key, frozenset[str]] = {}
+
+    def forget(self, instance: Key) -> None:
+        """Close every connection to the members of an instance that is gone from here."""
+        self._keep(instance, frozenset())
+
+    def _keep(self, instance: Key, hosts: frozenset[str]) -> None:
+        for host in self._known.pop(instance, frozenset()) - hosts:
+            self._connections.forget(host)
+        if hosts:
+            self._known[instance] = hosts
 
     async def read(self, question: Question) -> SetReading:
         """Ask own members first, others only for what own ones cannot say."""
+        plan = question.plan
+        hosts = set(question.own_hosts)
+        if plan is not None:
+            hosts |= {member.host for member in plan.members} | {member.host for member in plan.retiring}
+        self._keep(question.instance, frozenset(hosts))
         members = await _ask_all(question.own_hosts, lambda host: self._member(host, question))
         address, status = _own_primary(members)
         if address is not None and status is not None:

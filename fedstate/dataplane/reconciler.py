@@ -62,6 +62,7 @@ class MongoDBReconciler:
     async def reconcile(self, key: Key) -> Result:
         obj = self._parts.inputs.mongodb(key)
         if obj is None:
+            self._parts.reader.forget(key)
             return DONE
         try:
             mongo = MongoDB.from_object(obj)
@@ -111,6 +112,7 @@ class MongoDBReconciler:
 
     async def _read(self, look: Look, credentials: Credentials) -> Look:
         question = Question(
+            instance=Key(look.mongo.namespace, look.mongo.name),
             own_hosts=[member.host for member in look.holdings.members if member.running and member.host],
             plan=look.plan,
             credential=credentials.system,

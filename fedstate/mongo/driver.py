@@ -57,19 +57,19 @@ class MotorAdmin:
             client.close()
 
     async def ping(self) -> None:
-        await self._command({"ping": 1})
+        await self._read({"ping": 1})
 
     async def hello(self) -> Hello:
-        return Hello.from_document(await self._command({"hello": 1}))
+        return Hello.from_document(await self._read({"hello": 1}))
 
     async def replset_get_status(self) -> SetStatus:
-        return SetStatus.from_document(await self._command({"replSetGetStatus": 1}))
+        return SetStatus.from_document(await self._read({"replSetGetStatus": 1}))
 
     async def replset_get_config(self, *, commitment: bool = False) -> LiveConfig:
         command: dict[str, Any] = {"replSetGetConfig": 1}
         if commitment:
             command["commitmentStatus"] = True
-        reply = await self._command(command)
+        reply = await self._read(command)
         return LiveConfig(config=SetConfig.from_document(reply["config"]), committed=reply.get("commitmentStatus"))
 
     async def initiate(self, config: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ class MotorAdmin:
 
     async def users(self, names: Sequence[str]) -> tuple[UserInfo, ...]:
         wanted = [{"user": name, "db": "admin"} for name in names]
-        reply = await self._command({"usersInfo": wanted})
+        reply = await self._read({"usersInfo": wanted})
         return tuple(_user_info(user) for user in reply.get("users", ()))
 
     async def create_user(self, user: UserSpec) -> None:
@@ -101,7 +101,7 @@ class MotorAdmin:
 
     async def has_default_rw_concern(self) -> bool:
         try:
-            reply = await self._command({"getDefaultRWConcern": 1})
+            reply = await self._read({"getDefaultRWConcern": 1})
         except CommandFailed as error:
             if error.code == _CODE_NO_SUCH_COMMAND:
                 return True  # before 4.4 there is no default that an arbiter could change
@@ -110,6 +110,16 @@ class MotorAdmin:
 
     async def set_default_rw_concern(self) -> None:
         await self._command({"setDefaultRWConcern": 1, "defaultWriteConcern": {"w": "majority"}, "writeConcern": {"w": 1}})
+
+    async def _read(self, command: dict[str, Any]) -> dict[str, Any]:
+        """A member closes its connections when its role changes: that an idle one no longer works says nothing about the member."""
+        answered = self._answered
+        try:
+            return await self._command(command)
+        except Unreachable:
+            if not answered:
+                raise
+        return await self._command(command)
 
     async def _write_config(self, command: dict[str, Any]) -> None:
         try:
@@ -154,6 +164,7 @@ class MotorAdmin:
                 maxPoolSize=2,
                 maxIdleTimeMS=120_000,
                 heartbeatFrequencyMS=30_000,
+                serverMonitoringMode="poll",  # streaming would cost two more threads for each member
                 retryReads=False,
                 retryWrites=False,
                 io_loop=asyncio.get_running_loop(),

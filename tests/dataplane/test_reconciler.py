@@ -160,6 +160,7 @@ async def test_deletion_takes_everything_but_retained_volumes_and_lets_the_objec
     for resource in (STATEFUL_SETS, PODS, SERVICES, SECRETS, CONFIG_MAPS):
         assert cell.names(resource) == []
     assert len(cell.names(PERSISTENT_VOLUME_CLAIMS)) == 3
+    assert len(set(cell.connections.forgotten)) == 3
     namespace = cell.server.get(NAMESPACES, KEY.namespace)
     assert namespace is not None
     assert LABEL_HOLDS_INSTANCE not in labels_of(namespace)
