@@ -18,6 +18,8 @@ from fedstate.kube.objects import Key, KubeObject, key_of
 from fedstate.local.apiserver.storage import Database, Row
 
 HISTORY = 2048
+HISTORY_BYTES = 8 * 1024 * 1024
+"""How much of its past a collection remembers for watches that resume: so many changes, and not much more than so many bytes."""
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -59,6 +61,7 @@ class Collection:
         self.floor = floor
         """Changes up to this revision are forgotten."""
         self.history: deque[Change] = deque()
+        self._history_bytes = 0
         self._entries: dict[Key, Entry] = {}
         self._keys: list[Key] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -87,9 +90,12 @@ class Collection:
 
     def remember(self, change: Change) -> None:
         """Make a durable change visible to watches."""
-        if len(self.history) >= HISTORY:
-            self.floor = self.history.popleft().revision
         self.history.append(change)
+        self._history_bytes += len(change.entry.encoded())
+        while len(self.history) > 1 and (len(self.history) > HISTORY or self._history_bytes > HISTORY_BYTES):
+            forgotten = self.history.popleft()
+            self._history_bytes -= len(forgotten.entry.encoded())
+            self.floor = forgotten.revision
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

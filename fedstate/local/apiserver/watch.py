@@ -17,15 +17,14 @@ from fedstate.local.apiserver.registry import ResourceType
 from fedstate.local.apiserver.store import Change, Collection, Entry
 
 BOOKMARK_EVERY = 60.0
-Encoder = Callable[[KubeObject], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How one group of watchers sees objects: `name` keys what is encoded for them, `encode` makes it from a shown object."""
+    """How one group of watchers sees objects: `name` keys the frames they share, `encode` makes what is in one."""
 
     name: str
-    encode: Encoder
+    encode: Callable[[Entry], bytes]
     bookmark: Callable[[int, bool], bytes]
 
 
@@ -87,8 +86,8 @@ class Watch:
                 raise errors.expired(f"too old resource version: {self._revision} ({floor})")
             return b""
         self._revision = current
-        shown = (to_view(self._rtype, entry.obj) for _, entry in self._collection.entries(self._namespace))
-        lines = [frame("ADDED", self._view.encode(obj)) for obj in shown if self._options.selection.matches(obj)]
+        present = (entry for _, entry in self._collection.entries(self._namespace))
+        lines = [frame("ADDED", self._view.encode(entry)) for entry in present if self._sees(entry)]
         if self._options.send_initial_events and self._options.bookmarks:
             lines.append(self._view.bookmark(current, True))
         return b"".join(lines)
@@ -117,25 +116,29 @@ class Watch:
             found = change.frames[cached] = frame(kind, self._view.encode(self._shown(change, kind)))
         return found
 
+    def _sees(self, entry: Entry | None) -> bool:
+        if entry is None:
+            return False
+        selection = self._options.selection
+        return not selection or selection.matches(to_view(self._rtype, entry.obj))
+
     def _kind_of(self, change: Change) -> str | None:
         """ADDED, MODIFIED or DELETED as this watch's selectors see it; None if they do not see it."""
-        selection = self._options.selection
-        if not selection:
+        if not self._options.selection:
             return change.type
-        is_seen = change.type != "DELETED" and selection.matches(to_view(self._rtype, change.entry.obj))
-        was_seen = change.previous is not None and selection.matches(to_view(self._rtype, change.previous.obj))
-        if is_seen:
+        was_seen = self._sees(change.previous)
+        if change.type != "DELETED" and self._sees(change.entry):
             return "MODIFIED" if was_seen else "ADDED"
         return "DELETED" if was_seen else None
 
-    def _shown(self, change: Change, kind: str) -> KubeObject:
-        entry: Entry = change.entry
+    @staticmethod
+    def _shown(change: Change, kind: str) -> Entry:
         if kind == "DELETED" and change.type != "DELETED" and change.previous is not None:
             # The object as the selector last saw it, at the revision at which it left.
-            previous = change.previous.obj
-            version = str(change.revision)
-            return to_view(self._rtype, {**previous, "metadata": {**previous["metadata"], "resourceVersion": version}})
-        return to_view(self._rtype, entry.obj)
+            obj = change.previous.obj
+            left: KubeObject = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(change.revision)}}
+            return Entry(left, change.revision)
+        return change.entry
 
 
 async def _until(waiter: asyncio.Future[None], seconds: float) -> None:

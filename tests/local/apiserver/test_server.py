@@ -330,3 +330,14 @@ async def test_number_that_is_none_is_a_bad_request(api: Running, path: str) -> 
     answer = await api.ask("GET", path)
     assert answer.code == 400
     assert 'parsing "x": invalid syntax' in answer.message
+
+
+async def test_openapi_offers_strategic_merge_patch_for_built_in_kinds_alone(api: Running) -> None:
+    await api.ask("POST", DEFINITIONS, DEFINITION)
+    index = (await api.ask("GET", "/openapi/v3")).body["paths"]
+    offered = {}
+    for key, path in (("apis/example.com/v1", f"{WIDGETS}/{{name}}"), ("api/v1", f"{MAPS}/{{name}}")):
+        document = (await api.ask("GET", index[key]["serverRelativeURL"])).body
+        patch = document["paths"][path.replace("default", "{namespace}")]["patch"]
+        offered[key] = "application/strategic-merge-patch+json" in patch["requestBody"]["content"]
+    assert offered == {"apis/example.com/v1": False, "api/v1": True}

@@ -83,6 +83,16 @@ async def test_history_forgets_the_oldest_and_says_so(tmp_path: Path, monkeypatc
         assert kept.since(store.revision) == []
 
 
+async def test_history_of_large_objects_is_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "HISTORY_BYTES", 3000)
+    async with opened(tmp_path / "db") as store:
+        for number in range(5):
+            store.put("a", {**thing(f"x{number}"), "data": "x" * 1000})
+        await store.settled()
+        assert len(store.collection("a").history) == 2
+        assert store.collection("a").since(store.revision - 3) is None
+
+
 async def test_entries_of_one_namespace_are_in_order_and_complete(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as store:
         for namespace, name in (("b", "z"), ("a", "y"), ("b", "a"), ("ba", "q"), ("a-b", "q")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
 from fedstate.kube.objects import Key, KubeObject
@@ -126,9 +125,9 @@ class Counted:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, obj: KubeObject) -> bytes:
+    def __call__(self, entry: Entry) -> bytes:
         self.calls += 1
-        return orjson.dumps(obj)
+        return entry.encoded()
 
 
 def _collection(count: int) -> Collection:

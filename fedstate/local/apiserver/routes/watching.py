@@ -9,11 +9,13 @@ import orjson
 from aiohttp import web
 
 from fedstate.kube.objects import KubeObject
+from fedstate.local.apiserver.core import encoded_view, to_view
 from fedstate.local.apiserver.errors import StatusError
 from fedstate.local.apiserver.negotiation import accepted, metadata_only, respond_error
 from fedstate.local.apiserver.objects import tables
 from fedstate.local.apiserver.reads import list_options
 from fedstate.local.apiserver.routes.context import Call
+from fedstate.local.apiserver.store import Entry
 from fedstate.local.apiserver.watch import View, Watch, frame
 
 
@@ -48,19 +50,20 @@ def _is_served(call: Call) -> bool:
 def _view(call: Call) -> View:
     rtype = call.rtype
     form = accepted(call.request.headers.get("Accept", ""), watch=True).form
-    bookmark = _bookmark(rtype.kind, rtype.api_version)
     if form == "metadata":
         bookmark = _bookmark("PartialObjectMetadata", "meta.k8s.io/v1")
-        return View(name="metadata", encode=lambda obj: orjson.dumps(metadata_only(obj)), bookmark=bookmark)
+        return View(name="metadata", encode=lambda entry: orjson.dumps(metadata_only(entry.obj)), bookmark=bookmark)
+    bookmark = _bookmark(rtype.kind, rtype.api_version)
     if form == "table":
         include = call.request.query.get("includeObject", "Metadata")
 
-        def encode(obj: KubeObject) -> bytes:
+        def encode(entry: Entry) -> bytes:
+            obj = to_view(rtype, entry.obj)
             metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
             return orjson.dumps(tables.table([obj], rtype.columns, now=call.core.clock(), include=include, list_meta=metadata))
 
         return View(name=f"{rtype.api_version} table {include}", encode=encode, bookmark=bookmark)
-    return View(name=rtype.api_version, encode=orjson.dumps, bookmark=bookmark)
+    return View(name=f"{rtype.api_version} {id(rtype)}", encode=lambda entry: encoded_view(rtype, entry), bookmark=bookmark)
 
 
 def _bookmark(kind: str, api_version: str) -> Callable[[int, bool], bytes]:
