@@ -47,7 +47,11 @@ async def test_a_pod_runs_with_its_volumes_and_variables_and_ends_when_it_is_del
         await cluster.until(updated)
         await cluster.client.delete(PODS, "p", namespace=NAMESPACE)
         await cluster.until_gone(PODS, "p")
-        assert not projected.exists()
+
+        async def swept() -> bool:
+            return not projected.exists()
+
+        await cluster.until(swept)
 
 
 async def test_a_killed_container_is_restarted_at_once_and_then_with_patience(tmp_path: Path) -> None:
