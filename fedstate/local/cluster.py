@@ -12,12 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import uvloop
 
 from fedstate.errors import FedstateError
 from fedstate.kube.client import KubeClient
 from fedstate.kube.config import cluster_config_from
+from fedstate.local.anyclass import AnyStorageClass
 from fedstate.local.apiserver import ApiServer, TlsFiles, User
 from fedstate.local.controllers import EmbeddedControllers
 from fedstate.local.karmada import KarmadaStandIn
@@ -26,6 +28,8 @@ from fedstate.local.node import NodeAgent
 from fedstate.local.spec import ClusterSpec, read_spec
 
 logger = logging.getLogger(__name__)
+
+Part: TypeAlias = KubernetesEngine | EmbeddedControllers | NodeAgent | KarmadaStandIn | AnyStorageClass
 
 
 async def run_cluster(spec: ClusterSpec, stopping: asyncio.Event) -> None:
@@ -75,10 +79,8 @@ async def _api_server(spec: ClusterSpec) -> AsyncIterator[KubernetesEngine | Non
         await server.stop()
 
 
-def _parts(
-    spec: ClusterSpec, client: KubeClient, engine: KubernetesEngine | None
-) -> Sequence[tuple[str, KubernetesEngine | EmbeddedControllers | NodeAgent | KarmadaStandIn]]:
-    parts: list[tuple[str, KubernetesEngine | EmbeddedControllers | NodeAgent | KarmadaStandIn]] = []
+def _parts(spec: ClusterSpec, client: KubeClient, engine: KubernetesEngine | None) -> Sequence[tuple[str, Part]]:
+    parts: list[tuple[str, Part]] = []
     if engine is None or not engine.has_controllers:
         parts.append(("controllers", EmbeddedControllers(client)))
     if engine is not None:
@@ -91,6 +93,8 @@ def _parts(
             mongod=Path(spec.mongod) if spec.mongod else None, any_storage_class=spec.any_storage_class,
         )  # fmt: skip
         parts.append(("nodes", agent))
+        if spec.any_storage_class:
+            parts.append(("storage classes", AnyStorageClass(client)))
     return parts
 
 
