@@ -105,8 +105,11 @@ class Inputs:
         """Why volumes of that class (None: the default one) cannot be made; empty if they can."""
         classes = {name_of(entry): entry for entry in self._classes.store.list()}
         if name is not None:
+            if name in classes:
+                return ""
             known = ", ".join(sorted(classes)) or "none"
-            return "" if name in classes else f"spec.persistence.storageClassName is {name}, and the cluster has: {known}"
+            fix = f"create StorageClass {name} there, or name one that it has: {known}"
+            return f"spec.persistence.storageClassName is {name}, which the cluster does not have; {fix}"
         if any((entry.get("metadata", {}).get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for entry in classes.values()):
             return ""
         return "spec.persistence.storageClassName is empty, and the cluster has no default StorageClass; name one"

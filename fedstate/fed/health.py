@@ -76,7 +76,7 @@ def _is_fresh(observed: Observed) -> bool:
     if observed.view is not None:
         return True
     reports = (observed.own_report(cluster) for cluster in observed.reports if observed.alive(cluster))
-    return any(report is not None and report.members for report in reports)
+    return any(report is not None and (report.members or report.stalled is not None) for report in reports)
 
 
 def _votes(observed: Observed, member: PlanMember) -> bool:

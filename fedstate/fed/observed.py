@@ -114,6 +114,12 @@ class ClusterReport:
     def replica_set(self) -> Mapping[str, Any]:
         return self.status.get("replicaSet") or {}
 
+    @property
+    def stalled(self) -> Condition | None:
+        """What keeps the data plane there from going on until a human does something; None while nothing does."""
+        stalled = (c for c in conditions_of({"status": self.status}) if c.type == ConditionType.STALLED)
+        return next((condition for condition in stalled if condition.is_true), None)
+
     def about(self, instance_uid: str) -> bool:
         """Whether the report is that cluster's own word on that very instance."""
         federation = self.status.get("federation") or {}
@@ -209,6 +215,13 @@ class Observed:
         """The cluster's report if it is about this instance, and not about a former one of the same name."""
         report = self.reports.get(cluster)
         return report if report is not None and report.about(self.uid) else None
+
+    @property
+    def stalled(self) -> Mapping[str, Condition]:
+        """By cluster, what its data plane says that only a human can mend; of those clusters that can be believed."""
+        reports = {cluster: self.own_report(cluster) for cluster in sorted(self.reports) if self.alive(cluster)}
+        found = {cluster: report.stalled for cluster, report in reports.items() if report is not None}
+        return {cluster: condition for cluster, condition in found.items() if condition is not None}
 
     def trouble_with(self, cluster: str) -> str:
         """Why the cluster is not alive, in words."""

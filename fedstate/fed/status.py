@@ -118,6 +118,8 @@ def _result(observed: Observed, cluster: str, plan: ReplsetPlan | None, placemen
     if not alive:
         extras.append(("heartbeatTime", own.heartbeat if own is not None else ""))
         extras.append(("message", observed.trouble_with(cluster)))
+    elif cluster in observed.stalled:
+        extras.append(("message", observed.stalled[cluster].message))
     return result | {name: value for name, value in extras if value}
 
 

@@ -27,7 +27,7 @@ OWNED = (
 )
 """The types that the federation writes; the scheduler writes `Scheduled`."""
 
-Verdict = tuple[ConditionType, str, Reason, str]
+Verdict = tuple[ConditionType, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +137,8 @@ def _why_not_ready(case: Case) -> tuple[Reason, str]:
         return Reason.FAILED, "; ".join(case.plan.problems)
     if health.state is InstanceState.UNKNOWN:
         return Reason.NOTHING_FRESH, "Neither a data plane nor the replica set has reported anything recent"
+    if health.primary is None and case.observed.stalled:
+        return Reason.FAILED, _clusters_say(case.observed)
     if health.primary is None:
         return Reason.NO_PRIMARY, "The replica set has no primary"
     if not health.has_majority:
@@ -178,6 +180,8 @@ def _restless(case: Case) -> list[str]:
 
 def _stalled(case: Case) -> Verdict:
     observed, type_ = case.observed, ConditionType.STALLED
+    if not observed.deleting and observed.stalled and not (case.plan.problems or observed.spec_problem):
+        return type_, "True", next(iter(observed.stalled.values())).reason, _clusters_say(observed)
     if observed.deleting or not (case.plan.problems or observed.spec_problem):
         return type_, "False", Reason.SETTLED, "Nothing needs a human"
     if observed.spec_problem is not None:
@@ -188,6 +192,14 @@ def _stalled(case: Case) -> Verdict:
     elif plan_is_lost(observed):
         reason = Reason.FAILED
     return type_, "True", reason, "; ".join(case.plan.problems)
+
+
+def _clusters_say(observed: Observed) -> str:
+    """What keeps data planes from going on, once where several say the same."""
+    by_message: dict[str, list[str]] = {}
+    for cluster, condition in observed.stalled.items():
+        by_message.setdefault(condition.message, []).append(cluster)
+    return "; ".join(f"cluster {', '.join(clusters)}: {message}" for message, clusters in by_message.items())
 
 
 def _quorum_safe(case: Case) -> Verdict:

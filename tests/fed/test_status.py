@@ -346,3 +346,16 @@ def test_news_are_told_once_and_only_of_changes() -> None:
     worse["result"].pop()
     assert [item.reason for item in news(status, worse)] == ["StateChanged", "PrimaryLost", "ClusterLost", "ClusterReleased"]
     assert [item.reason for item in news(worse, status)][:2] == ["StateChanged", "PrimaryChanged"]
+
+
+def test_what_only_a_human_can_mend_in_a_member_cluster_is_said_on_the_instance() -> None:
+    message = "spec.persistence.storageClassName is managed-nfs-storage, which the cluster does not have"
+    stalled = {"type": "Stalled", "status": "True", "reason": "StorageClassMissing", "message": message}
+    statuses = {name: {**member_status(name), "state": "Error", "members": [], "conditions": [stalled]} for name in HOSTS}
+    status = status_of(observed_of(statuses=statuses))
+    assert status["state"] == "UnHealth"
+    said = condition(status, "Stalled")
+    assert (said["status"], said["reason"]) == ("True", "StorageClassMissing")
+    assert said["message"] == f"cluster 10-29-14-21, 10-29-14-25: {message}"
+    assert condition(status, "Ready")["message"] == said["message"]
+    assert [result["message"] for result in status["result"]] == [message, message]
