@@ -16,16 +16,9 @@ POLICIES = f"{GROUP}/validatingadmissionpolicies"
 BINDINGS = f"{GROUP}/validatingadmissionpolicybindings"
 
 
-def admit(
-    core: Core,
-    rtype: ResourceType,
-    operation: str,
-    obj: KubeObject | None,
-    old: KubeObject | None,
-    write: Write,
-    subresource: str = "",
-) -> None:
+def admit(rtype: ResourceType, operation: str, obj: KubeObject | None, old: KubeObject | None, write: Write) -> None:
     """Raise the first denial; a policy counts from its creation, and never against policies themselves."""
+    core = write.core
     bindings = _objects(core, BINDINGS)
     if not bindings or rtype.group == GROUP:
         return
@@ -34,7 +27,7 @@ def admit(
     namespace = name_of(subject) if rtype.collection == "namespaces" else namespace_of(subject)
     request = policies.AdmissionRequest(
         operation=operation, group=rtype.group, version=rtype.version, resource=rtype.plural, kind=rtype.kind,
-        name=name_of(subject), namespace=namespace, user=write.user.name, subresource=subresource,
+        name=name_of(subject), namespace=namespace, user=write.user.name, subresource=write.subresource,
         groups=write.user.all_groups, obj=obj, old=old,
         namespace_object=core.namespace(namespace) if namespace else None, dry_run=write.options.dry_run,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from fedstate.kube.objects import Key, KubeObject, finalizers_of, format_time, uid_of
 from fedstate.local.apiserver import errors
 from fedstate.local.apiserver.admission import admit
-from fedstate.local.apiserver.core import Core, to_view
+from fedstate.local.apiserver.core import to_view
 from fedstate.local.apiserver.registry import ResourceType
 from fedstate.local.apiserver.requests import DeleteOptions
 from fedstate.local.apiserver.store import Entry
@@ -19,14 +19,15 @@ ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 
 
-def delete(core: Core, rtype: ResourceType, key: Key, options: DeleteOptions, write: Write) -> tuple[Entry, bool]:
+def delete(rtype: ResourceType, key: Key, options: DeleteOptions, write: Write) -> tuple[Entry, bool]:
     """Delete an object or let it begin to end; returns its last state and whether it is gone."""
+    core = write.core
     entry = core.entry(rtype, key)
     if entry is None:
         raise errors.not_found(rtype.group, rtype.plural, key.name)
     _check_preconditions(rtype, entry.obj, options)
     rtype.strategy.check_delete(entry.obj, write)
-    admit(core, rtype, "DELETE", None, to_view(rtype, entry.obj), write)
+    admit(rtype, "DELETE", None, to_view(rtype, entry.obj), write)
     obj = _ending(rtype, entry.obj, options, write)
     if options.dry_run:
         return entry, has_ended(rtype, obj)

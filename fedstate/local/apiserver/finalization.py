@@ -168,7 +168,7 @@ class Finalizer:
             if entry is None or entry.obj["metadata"].get("deletionTimestamp"):
                 continue
             try:
-                delete(self._core, rtype, key, DeleteOptions(propagation="Background"), self._write())
+                delete(rtype, key, DeleteOptions(propagation="Background"), self._write())
             except StatusError:
                 refused += 1
         return refused

@@ -20,9 +20,10 @@ from fedstate.local.apiserver.writes import has_ended, unshared
 BUDGETS = "policy/poddisruptionbudgets"
 
 
-def bind(core: Core, rtype: ResourceType, key: Key, node: str | None, binding: Any, write: Write) -> None:
-    """Put a pod on a node, once."""
-    entry = core.entry(rtype, key)
+def bind(rtype: ResourceType, key: Key, binding: KubeObject, write: Write) -> None:
+    """Put a pod on the node that a Binding names, once."""
+    node = (binding.get("target") or {}).get("name")
+    entry = write.core.entry(rtype, key)
     if entry is None:
         raise errors.not_found("", "pods", key.name)
     obj = unshared(entry.obj)
@@ -47,7 +48,7 @@ def bind(core: Core, rtype: ResourceType, key: Key, node: str | None, binding: A
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": format_time(write.now)}
     status["conditions"] = [c for c in status.get("conditions") or [] if c.get("type") != "PodScheduled"] + [scheduled]
     if not write.options.dry_run:
-        core.store.put(rtype.collection, obj)
+        write.core.store.put(rtype.collection, obj)
 
 
 def budget_refusal(core: Core, pod: KubeObject) -> errors.StatusError | None:
@@ -73,8 +74,9 @@ def _refused(why: str, more: dict[str, Any]) -> errors.StatusError:
     return errors.too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", details)
 
 
-def set_namespace_finalizers(core: Core, rtype: ResourceType, key: Key, finalizers: list[str], write: Write) -> Entry:
+def set_namespace_finalizers(rtype: ResourceType, key: Key, finalizers: list[str], write: Write) -> Entry:
     """What PUT namespaces/NAME/finalize does; a namespace that is ending goes with its last finalizer."""
+    core = write.core
     entry = core.entry(rtype, key)
     if entry is None:
         raise errors.not_found("", "namespaces", key.name)

@@ -112,7 +112,7 @@ class ApiServer:
         for name in INITIAL:
             if core.entry(namespaces, Key("", name)) is None:
                 write = Write(core=core, user=_SYSTEM, now=core.clock())
-                writes.create(core, namespaces, "", {"metadata": {"name": name}}, write)
+                writes.create(namespaces, "", {"metadata": {"name": name}}, write)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -31,6 +31,10 @@ class Write:
     warnings: list[str] = field(default_factory=list)
     duplicates: Sequence[str] = ()
     """Paths of fields that the body has twice."""
+    subresource: str = ""
+    """The part of the object that is written: "status", or empty for all the rest."""
+    tracked: bool = False
+    """Whether the change itself settles who owns which field, as server-side apply does."""
     decodes_body: bool = False
     """Whether the object itself was sent (create, replace), and not a patch: errors in it are worded otherwise."""
 

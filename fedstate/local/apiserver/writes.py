@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -57,7 +58,7 @@ def unshared(obj: KubeObject) -> KubeObject:
     return {k: dict(v) if isinstance(v, dict) else v for k, v in obj.items()} | {"metadata": dict(obj.get("metadata") or {})}
 
 
-def create(core: Core, rtype: ResourceType, namespace: str, body: Any, write: Write) -> Entry:
+def create(rtype: ResourceType, namespace: str, body: Any, write: Write) -> Entry:
     """Store a new object."""
     obj = checked_body(body, rtype)
     if rtype.namespaced and obj["metadata"].get("namespace", namespace) not in (namespace, ""):
@@ -67,33 +68,33 @@ def create(core: Core, rtype: ResourceType, namespace: str, body: Any, write: Wr
     generated = not obj["metadata"].get("name")
     for _ in range(MAX_GENERATE_TRIES if generated else 1):
         try:
-            return _create(core, rtype, namespace, unshared(obj), write)
+            return _create(rtype, namespace, unshared(obj), write)
         except errors.StatusError as error:
             if not (generated and error.reason == "AlreadyExists"):
                 raise
     raise errors.already_exists(rtype.group, rtype.plural, obj["metadata"].get("generateName", ""))
 
 
-def create_applied(core: Core, rtype: ResourceType, namespace: str, intent: KubeObject, write: Write) -> Entry:
+def create_applied(rtype: ResourceType, namespace: str, intent: KubeObject, write: Write) -> Entry:
     """Store the object of a server-side apply that found none."""
-    obj = unshared(_applied(None, intent, rtype, write, ""))
-    return _create(core, rtype, namespace, obj, write, tracked=True)
+    return _create(rtype, namespace, unshared(_applied(None, intent, rtype, write)), replace(write, tracked=True))
 
 
-def _create(core: Core, rtype: ResourceType, namespace: str, obj: KubeObject, write: Write, *, tracked: bool = False) -> Entry:
+def _create(rtype: ResourceType, namespace: str, obj: KubeObject, write: Write) -> Entry:
+    core = write.core
     _check_namespace(core, rtype, namespace, name_of(obj))
     meta.new_metadata(obj, rtype, namespace, write)
     if rtype.has_status and not rtype.strategy.keeps_status_on_create:
         obj.pop("status", None)
     obj = rtype.strategy.default(_known_fields(obj, rtype, write))
     try:
-        obj = unshared(obj if tracked else _tracked_but_status(obj, rtype, write))
+        obj = unshared(obj if write.tracked else _tracked_but_status(obj, rtype, write))
     except ValueError:
         # A list item without its key, or the like: who owns it is moot, for the rules refuse it.
         obj = unshared(obj)
     rtype.strategy.prepare_create(obj, write)
     _raise_invalid(rtype, obj, rtype.strategy.validate(obj, None, write))
-    admit(core, rtype, "CREATE", obj, None, write)
+    admit(rtype, "CREATE", obj, None, write)
     if core.entry(rtype, key_of(obj)) is not None:
         raise errors.already_exists(rtype.group, rtype.plural, name_of(obj))
     rtype.strategy.allocate(obj, None, write)
@@ -128,23 +129,14 @@ Change = Callable[[KubeObject], KubeObject]
 """What a request makes of the live object: the body of a PUT, or the patched object. It must not change its argument."""
 
 
-def update(core: Core, rtype: ResourceType, key: Key, change: Change, write: Write, subresource: str = "") -> Entry:
-    """Change an object that exists by an ordinary write."""
-    return _update(core, rtype, key, change, write, subresource)
-
-
-def update_applied(core: Core, rtype: ResourceType, key: Key, intent: KubeObject, write: Write, subresource: str = "") -> Entry:
+def update_applied(rtype: ResourceType, key: Key, intent: KubeObject, write: Write) -> Entry:
     """Change an object that exists by a server-side apply."""
-
-    def change(live: KubeObject) -> KubeObject:
-        return _applied(live, intent, rtype, write, subresource)
-
-    return _update(core, rtype, key, change, write, subresource, tracked=True)
+    return update(rtype, key, lambda live: _applied(live, intent, rtype, write), replace(write, tracked=True))
 
 
-def _update(
-    core: Core, rtype: ResourceType, key: Key, change: Change, write: Write, subresource: str, *, tracked: bool = False
-) -> Entry:
+def update(rtype: ResourceType, key: Key, change: Change, write: Write) -> Entry:
+    """Change an object that exists, or the part of it that `write.subresource` names."""
+    core = write.core
     entry = core.entry(rtype, key)
     if entry is None:
         raise errors.not_found(rtype.group, rtype.plural, key.name)
@@ -152,21 +144,22 @@ def _update(
     obj = unshared(_known_fields(change(live), rtype, write))
     _check_identity(obj, live, rtype, key)
     meta.kept_metadata(obj, live)
-    obj = _merged_by_subresource(obj, live, rtype, subresource, write)
+    obj = _merged_by_subresource(obj, live, rtype, write)
     obj = unshared(rtype.strategy.default(obj))
     _raise_invalid(rtype, obj, rtype.strategy.validate(obj, live, write))
-    if not tracked:
-        obj = unshared(_tracked(live, obj, rtype, write, subresource))
-    if not subresource and rtype.has_generation and meta.spec_changed(obj, live, has_status=rtype.has_status):
+    if not write.tracked:
+        obj = unshared(_tracked(live, obj, rtype, write))
+    if not write.subresource and rtype.has_generation and meta.spec_changed(obj, live, has_status=rtype.has_status):
         obj["metadata"]["generation"] = int(live["metadata"].get("generation") or 0) + 1
-    admit(core, rtype, "UPDATE", obj, live, write, subresource)
+    admit(rtype, "UPDATE", obj, live, write)
     obj["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     if obj == live:
         return entry
-    return _store_update(core, rtype, entry, obj, write)
+    return _store_update(rtype, entry, obj, write)
 
 
-def _store_update(core: Core, rtype: ResourceType, entry: Entry, obj: KubeObject, write: Write) -> Entry:
+def _store_update(rtype: ResourceType, entry: Entry, obj: KubeObject, write: Write) -> Entry:
+    core = write.core
     old = to_view(rtype, entry.obj)
     rtype.strategy.allocate(obj, old, write)
     kept = unshared(to_storage(rtype, obj))
@@ -216,9 +209,9 @@ def require_version(obj: KubeObject, rtype: ResourceType) -> None:
         raise errors.invalid(rtype.plural, rtype.group, name_of(obj), [cause])
 
 
-def _merged_by_subresource(obj: KubeObject, live: KubeObject, rtype: ResourceType, subresource: str, write: Write) -> KubeObject:
+def _merged_by_subresource(obj: KubeObject, live: KubeObject, rtype: ResourceType, write: Write) -> KubeObject:
     """What of the request counts: everything but status, or status alone."""
-    if subresource == "":
+    if not write.subresource:
         if rtype.has_status:
             obj.pop("status", None)
             if "status" in live:
@@ -267,24 +260,24 @@ def _raise_invalid(rtype: ResourceType, obj: KubeObject, found: list[FieldError]
         raise errors.invalid(rtype.kind, rtype.group, name_of(obj), found)
 
 
-def _tracked(old: KubeObject | None, obj: KubeObject, rtype: ResourceType, write: Write, subresource: str) -> KubeObject:
+def _tracked(old: KubeObject | None, obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObject:
     return apply.track_update(
         old, obj, manager=write.options.field_manager, schema=rtype.schema, api_version=rtype.api_version,
-        now=write.now, operation="Update", subresource=subresource,
+        now=write.now, operation="Update", subresource=write.subresource,
     )  # fmt: skip
 
 
 def _tracked_but_status(obj: KubeObject, rtype: ResourceType, write: Write) -> KubeObject:
     """A new object with owners of what its creator wrote; the first status, where it is a subresource, is the server's."""
     if not rtype.has_status or "status" not in obj:
-        return _tracked(None, obj, rtype, write, "")
+        return _tracked(None, obj, rtype, write)
     written = {name: value for name, value in obj.items() if name != "status"}
-    return {**_tracked(None, written, rtype, write, ""), "status": obj["status"]}
+    return {**_tracked(None, written, rtype, write), "status": obj["status"]}
 
 
-def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, write: Write, subresource: str) -> KubeObject:
+def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, write: Write) -> KubeObject:
     wanted = dict(intent)
-    if subresource == "status":
+    if write.subresource == "status":
         named = {k: v for k, v in (intent.get("metadata") or {}).items() if k in ("name", "namespace", "uid", "resourceVersion")}
         wanted = {k: v for k, v in intent.items() if k in ("apiVersion", "kind", "status")} | {"metadata": named}
     elif rtype.has_status:
@@ -292,7 +285,7 @@ def _applied(live: KubeObject | None, intent: KubeObject, rtype: ResourceType, w
     try:
         return apply.server_side_apply(
             live, wanted, manager=write.options.field_manager, force=write.options.force, schema=rtype.schema,
-            api_version=rtype.api_version, now=write.now, subresource=subresource,
+            api_version=rtype.api_version, now=write.now, subresource=write.subresource,
         )  # fmt: skip
     except apply.ApplyConflict as conflict:
         raise errors.StatusError(409, "Conflict", str(conflict), {"causes": conflict.status_causes()}) from conflict

@@ -46,6 +46,7 @@ class Call:
             options=options,
             warnings=self.warnings,
             duplicates=self.duplicates,
+            subresource="status" if self.target.subresource == "status" else "",
             decodes_body=options_kind in ("CreateOptions", "UpdateOptions"),
         )
 

@@ -88,7 +88,7 @@ async def list_objects(call: Call) -> web.Response:
 
 async def create(call: Call) -> web.Response:
     body = await call.body()
-    entry = writes.create(call.core, call.rtype, call.namespace, body, call.write("CreateOptions"))
+    entry = writes.create(call.rtype, call.namespace, body, call.write("CreateOptions"))
     await call.core.store.settled()
     return answer(call, entry, 201)
 
@@ -99,7 +99,7 @@ async def replace(call: Call) -> web.Response:
     writes.check_name(body, call.target.name)
     if call.core.entry(call.rtype, call.key) is not None and not call.target.subresource:
         writes.require_version(body, call.rtype)
-    entry = writes.update(call.core, call.rtype, call.key, lambda live: body, write, call.target.subresource)
+    entry = writes.update(call.rtype, call.key, lambda live: body, write)
     await call.core.store.settled()
     return answer(call, entry)
 
@@ -110,7 +110,7 @@ async def patch(call: Call) -> web.Response:
     if media == APPLY_PATCH:
         return await _apply(call)
     change = _patcher(call, media, decode(await call.request.read(), "application/json"))
-    entry = writes.update(call.core, call.rtype, call.key, change, write, call.target.subresource)
+    entry = writes.update(call.rtype, call.key, change, write)
     await call.core.store.settled()
     return answer(call, entry)
 
@@ -163,10 +163,10 @@ async def _apply(call: Call) -> web.Response:
         if metadata.get("uid"):
             why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
             raise errors.conflict(call.rtype.group, call.rtype.plural, call.target.name, why)
-        entry = writes.create_applied(call.core, call.rtype, call.namespace, intent, write)
+        entry = writes.create_applied(call.rtype, call.namespace, intent, write)
         await call.core.store.settled()
         return answer(call, entry, 201)
-    entry = writes.update_applied(call.core, call.rtype, call.key, intent, write, call.target.subresource)
+    entry = writes.update_applied(call.rtype, call.key, intent, write)
     await call.core.store.settled()
     return answer(call, entry)
 
@@ -181,7 +181,7 @@ async def _delete_body(call: Call) -> dict[str, Any] | None:
 
 async def delete(call: Call) -> web.Response:
     options = delete_options(call.request.query, await _delete_body(call))
-    entry, gone = deletion.delete(call.core, call.rtype, call.key, options, call.write("DeleteOptions"))
+    entry, gone = deletion.delete(call.rtype, call.key, options, call.write("DeleteOptions"))
     await call.core.store.settled()
     if gone and not call.rtype.strategy.returns_deleted:
         return respond(orjson.dumps(deletion.success(call.rtype, entry.obj)), warnings=call.warnings)
@@ -199,6 +199,6 @@ async def delete_collection(call: Call) -> web.Response:
         metadata = found.obj["metadata"]
         key = call.key._replace(name=metadata["name"], namespace=metadata.get("namespace", ""))
         if collection.get(key) is not None:
-            ended.append(deletion.delete(call.core, call.rtype, key, options, write)[0])
+            ended.append(deletion.delete(call.rtype, key, options, write)[0])
     revision = await call.core.store.settled()
     return answer_list(call, Page(entries=ended, metadata={"resourceVersion": str(revision)}))

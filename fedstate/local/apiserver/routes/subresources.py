@@ -70,16 +70,14 @@ async def _set_scale(call: Call, options: str, wanted: Any) -> web.Response:
         obj = scale.with_replicas(call.rtype, live, replicas)
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version or live["metadata"]["resourceVersion"]}}
 
-    entry = writes.update(call.core, call.rtype, call.key, change, write)
+    entry = writes.update(call.rtype, call.key, change, write)
     await call.core.store.settled()
     return respond(orjson.dumps(scale.scale_of(call.rtype, entry.obj)))
 
 
 async def _bind(call: Call) -> web.Response:
     body = decode(await call.request.read(), call.request.headers.get("Content-Type", ""))
-    node = ((body if isinstance(body, dict) else {}).get("target") or {}).get("name")
-    write = call.write("CreateOptions")
-    pods.bind(call.core, call.rtype, call.key, node, body, write)
+    pods.bind(call.rtype, call.key, body if isinstance(body, dict) else {}, call.write("CreateOptions"))
     await call.core.store.settled()
     return respond_json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, status=201)
 
@@ -94,7 +92,7 @@ async def _evict(call: Call) -> web.Response:
     refusal = pods.budget_refusal(call.core, pod)
     if refusal is not None:
         raise refusal
-    deletion.delete(call.core, call.rtype, call.key, changed(options, dry_run=write.options.dry_run), write)
+    deletion.delete(call.rtype, call.key, changed(options, dry_run=write.options.dry_run), write)
     await call.core.store.settled()
     return respond_json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, status=201)
 
@@ -103,7 +101,7 @@ async def _finalize(call: Call) -> web.Response:
     body = writes.checked_body(await call.body(), call.rtype)
     write = call.write("UpdateOptions")
     wanted = list((body.get("spec") or {}).get("finalizers") or [])
-    entry = pods.set_namespace_finalizers(call.core, call.rtype, call.key, wanted, write)
+    entry = pods.set_namespace_finalizers(call.rtype, call.key, wanted, write)
     await call.core.store.settled()
     return answer(call, entry)
 
