@@ -22,7 +22,7 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.config import cluster_config_from
 from fedstate.kube.resources import NAMESPACES
 from fedstate.local.kubernetes import find_assets
-from fedstate.local.layout import free_ports, kubeconfig_text
+from fedstate.local.layout import any_free_port, kubeconfig_text
 from fedstate.local.pki import ensure_pki
 from fedstate.local.processes import die_with_parent
 from fedstate.local.spec import ClusterSpec, Engine, write_spec
@@ -62,7 +62,7 @@ class Server:
 
 def _start(directory: Path, engine: Engine) -> tuple[Server, subprocess.Popen[bytes]]:
     pki = ensure_pki(directory / "pki", ["127.0.0.1", "localhost"])
-    port = free_ports(1, first=16440)[0]
+    port = any_free_port()
     spec = ClusterSpec(
         name="conformance", role="member", engine=engine, data_dir=str(directory / "cluster"), port=port, admin_token=secrets.token_urlsafe(),
         vip="127.0.0.1", ca_cert=str(pki.ca_cert), tls_cert=str(pki.tls_cert), tls_key=str(pki.tls_key),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedstate.errors import FedstateError
 from fedstate.local import processes
+from fedstate.local.layout import any_free_port
 from fedstate.local.spec import ClusterSpec
 
 START_TIMEOUT = 60.0
@@ -59,7 +59,7 @@ class KubernetesEngine:
             )
         self._directory.mkdir(parents=True, exist_ok=True)
         self._write_files()
-        etcd_port, peer_port = _free_port(), _free_port()
+        etcd_port, peer_port = any_free_port(), any_free_port()
         await self._spawn("etcd", self._etcd_flags(etcd_port, peer_port))
         await self._spawn("kube-apiserver", self._apiserver_flags(etcd_port))
         await self._wait_ready()
@@ -198,8 +198,3 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -162,6 +162,13 @@ def free_ports(count: int, *, first: int = FIRST_PORT, host: str = "127.0.0.1") 
     return found
 
 
+def any_free_port(host: str = "127.0.0.1") -> int:
+    """A port that the system hands out and nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def can_listen(host: str, port: int) -> bool:
     """Whether the address is free now."""
     with socket.socket() as probe:
