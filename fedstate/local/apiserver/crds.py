@@ -14,6 +14,9 @@ from fedstate.local.apiserver.registry import ResourceType, ScalePaths, version_
 from fedstate.local.apiserver.selectors import path_reader
 from fedstate.local.apiserver.strategy import Strategy, Write
 
+_BLOCKING = frozenset(f"FieldValue{kind}" for kind in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
+"""Errors beside which kube-apiserver does not ask the CEL rules."""
+
 
 class CustomStrategy(Strategy):
     """Objects of a custom kind: defaults and rules are in the definition's schema."""
@@ -27,7 +30,8 @@ class CustomStrategy(Strategy):
 
     def validate(self, obj: KubeObject, old: KubeObject | None, write: Write) -> list[FieldError]:
         found = [*super().validate(obj, old, write), *self._schema.validate(obj, old)]
-        return found or self._rules.validate(obj, old)
+        blocked = any(error.reason in _BLOCKING for error in found)
+        return [*found, *(self._rules.not_checked() if blocked else self._rules.validate(obj, old))]
 
 
 def custom_types(crd: KubeObject) -> list[ResourceType]:

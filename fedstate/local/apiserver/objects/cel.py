@@ -179,10 +179,10 @@ def _ask(rule: _Rule, value: Any, variables: Mapping[str, Any], before: Any, pat
         if rule.program.value(variables) is True:
             return
     except EvaluationError as error:
-        yield invalid(path, type_of(value), f"{error} evaluating rule: {said.get('message') or rule.program.source}")
+        yield invalid(path or "<nil>", type_of(value), f"{error} evaluating rule: {said.get('message') or rule.program.source}")
         return
     field = path + said["fieldPath"] if said.get("fieldPath") else path
-    yield _violation(field.removeprefix("."), value, _message(rule, variables, plain), said)
+    yield _violation(field.removeprefix(".") or "<nil>", value, _message(rule, variables, plain), said)
 
 
 def _message(rule: _Rule, variables: Mapping[str, Any], plain: str) -> str:
