@@ -78,9 +78,10 @@ class Writer:
         return max((later - earlier for earlier, later in zip(marks, marks[1:], strict=False)), default=0.0)
 
     async def missing(self) -> list[int]:
-        """Numbers that were acknowledged and cannot be read back by a majority read."""
+        """Numbers acknowledged before the call that cannot be read back by a majority read; writing may go on meanwhile."""
+        written = list(self.acknowledged)
         found = {document["_id"] async for document in self._collection.find({}, {"_id": 1})}
-        return [number for number in self.acknowledged if number not in found]
+        return [number for number in written if number not in found]
 
     async def close(self) -> None:
         """Close the connections."""
