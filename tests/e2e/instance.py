@@ -1,0 +1,121 @@
+"""One instance in a running system, handled as its user would: by kubectl, its status, and faults from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from fedstate.api.naming import MULTI_CLOUD_MONGODBS, auth_secret_name
+from fedstate.kube.errors import NotFound, TransportError
+from fedstate.kube.objects import KubeObject
+from fedstate.kube.resources import PODS, SECRETS, STATEFUL_SETS
+from fedstate.local import demo
+from tests.e2e.system import HEALTHY, System
+
+POLL = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An instance of its own namespace."""
+
+    system: System
+    namespace: str
+    name: str
+
+    async def create(self, members: int) -> KubeObject:
+        """kubectl apply, and wait for Health."""
+        wanted = demo.manifest(members)
+        wanted["metadata"] = {"name": self.name, "namespace": self.namespace}
+        wanted["spec"]["resource"] = {"requests": {"cpu": "100m", "memory": "128Mi"}}
+        await self.system.kubectl("create", "namespace", self.namespace)
+        await self.system.kubectl("apply", "-f", "-", stdin=json.dumps(wanted))
+        return await self.healthy(members)
+
+    async def get(self) -> KubeObject:
+        return await self.system.get(self.name, self.namespace)
+
+    async def healthy(self, members: int) -> KubeObject:
+        """Wait until the status says Health with that many members."""
+        return await self.system.wait_healthy(self.name, self.namespace, members)
+
+    async def until(self, what: str, holds: Callable[[KubeObject], bool], *, timeout: float) -> KubeObject:
+        """Wait until the instance looks as described; fails the test with what it says instead."""
+        seen: KubeObject = {}
+        try:
+            async with asyncio.timeout(timeout), self.system.control_plane() as client:
+                while True:
+                    try:
+                        seen = await client.get(MULTI_CLOUD_MONGODBS, self.name, self.namespace)
+                    except TransportError:
+                        seen = {}
+                    if seen and holds(seen):
+                        return seen
+                    await asyncio.sleep(POLL)
+        except TimeoutError:
+            raise AssertionError(f"after {timeout:.0f} s not {what}: {demo.summary(seen)}") from None
+
+    async def scale(self, members: int) -> None:
+        """kubectl scale."""
+        await self.system.kubectl("-n", self.namespace, "scale", f"mcm/{self.name}", f"--replicas={members}")
+
+    async def patch(self, spec: KubeObject) -> None:
+        """kubectl patch --type=merge of the spec."""
+        patch = json.dumps({"spec": spec})
+        await self.system.kubectl("-n", self.namespace, "patch", f"mcm/{self.name}", "--type=merge", "-p", patch)
+
+    async def password(self) -> str:
+        """The administrator's password."""
+        async with self.system.control_plane() as client:
+            secret = await client.get(SECRETS, auth_secret_name(self.name), self.namespace)
+        return base64.b64decode(secret["data"]["rootPassword"]).decode()
+
+    async def kill_primary(self) -> None:
+        """SIGKILL to the primary's mongod."""
+        await self.system.fedstate("chaos", "kill-member", "primary", "-n", self.namespace, "--instance", self.name)
+
+    async def events(self, cluster: str, reason: str) -> list[str]:
+        """Notes of a member cluster's events with this reason, about this instance."""
+        found = json.loads(
+            await self.system.kubectl("-n", self.namespace, "get", "events.events.k8s.io", "-o", "json", cluster=cluster)
+        )
+        return [str(item.get("note", "")) for item in found["items"] if item.get("reason") == reason]
+
+    async def left_in(self, cluster: str) -> list[str]:
+        """Pods and StatefulSets of the instance that a member cluster still has."""
+        async with self.system.member(cluster) as client:
+            found = [(kind.kind, obj) for kind in (PODS, STATEFUL_SETS) for obj in await client.list_all(kind, self.namespace)]
+        return [f"{cluster}: {kind} {obj['metadata']['name']}" for kind, obj in found]
+
+    async def nothing_left_in(self, cluster: str, *, timeout: float) -> None:
+        """Wait until a member cluster runs nothing of the instance."""
+        begun = time.monotonic()
+        while left := await self.left_in(cluster):
+            assert time.monotonic() - begun < timeout, f"after {timeout:.0f} s still there: {left}"
+            await asyncio.sleep(POLL)
+
+    async def delete(self) -> None:
+        """kubectl delete, which returns when the instance is gone; then nothing of it may run anywhere."""
+        await self.system.kubectl("-n", self.namespace, "delete", f"mcm/{self.name}", f"--timeout={HEALTHY:.0f}s")
+        for cluster in self.system.instance.clusters:
+            await self.nothing_left_in(cluster, timeout=30)
+
+
+@asynccontextmanager
+async def instance(system: System, namespace: str, name: str = "orders") -> AsyncIterator[Instance]:
+    """An instance to be created; whatever happens in the block, it is deleted and has to be gone afterwards."""
+    made = Instance(system=system, namespace=namespace, name=name)
+    try:
+        yield made
+    except BaseException:
+        # The failure of the block is what is to be told; the instance goes without anybody waiting for it.
+        async with system.control_plane() as client:
+            with suppress(NotFound, TransportError):
+                await client.delete(MULTI_CLOUD_MONGODBS, name, namespace=namespace)
+        raise
+    await made.delete()

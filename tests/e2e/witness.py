@@ -1,0 +1,150 @@
+"""A witness of a replica set's life: asks every mongod several times a second who is primary and what the configuration is.
+
+Knows nothing of FedState: what it says of a set, the set itself has said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+PAUSE = 0.2
+ANSWER = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A live configuration as a primary gave it."""
+
+    term: int
+    version: int
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What the members said at one moment. Of several primaries only the one of the newest term is one."""
+
+    at: float
+    primary: str | None
+    configuration: Configuration | None
+
+
+@dataclass(slots=True)
+class Witness:
+    """Everything seen since it began to look. Members are found through the configuration itself."""
+
+    user: str
+    password: str
+    hosts: set[str]
+    samples: list[Sample] = field(default_factory=list)
+    _clients: dict[str, AsyncMongoClient[dict[str, Any]]] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        try:
+            while True:
+                self.samples.append(await self._look())
+                await asyncio.sleep(PAUSE)
+        finally:
+            for client in self._clients.values():
+                await client.close()
+
+    @property
+    def now(self) -> Sample:
+        return self.samples[-1]
+
+    async def wait_term(self, term: int, *, timeout: float) -> Sample:
+        """The first sample with a primary of this term or a later one."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    found = (s for s in self.samples if s.configuration is not None and s.configuration.term >= term)
+                    first = next(found, None)
+                    if first is not None:
+                        return first
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            raise AssertionError(f"no primary of term {term} after {timeout:.0f} s; the last sight: {self.now}") from None
+
+    def gaps(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
+        """The lengths of the times without a primary that began within these moments, in seconds."""
+        lengths, begun = [], None
+        for sample in self.samples:
+            if sample.primary is None and begun is None:
+                begun = sample.at
+            elif sample.primary is not None and begun is not None:
+                if since <= begun <= until:
+                    lengths.append(sample.at - begun)
+                begun = None
+        return lengths
+
+    def configurations(self) -> list[Configuration]:
+        """Every configuration seen, once each, in the order in which they came into force."""
+        found: list[Configuration] = []
+        for sample in self.samples:
+            if sample.configuration is not None and (not found or found[-1] != sample.configuration):
+                found.append(sample.configuration)
+        return found
+
+    def removed_as_primary(self) -> set[str]:
+        """Members that left the configuration and were not seen to hand the lead to another before."""
+        culprits = set()
+        for before, after in zip(self.samples, self.samples[1:], strict=False):
+            if before.configuration is None or after.configuration is None:
+                continue
+            gone = before.configuration.hosts - after.configuration.hosts
+            if before.primary in gone and before.primary == after.primary:
+                culprits.add(str(before.primary))
+        return culprits
+
+    async def _look(self) -> Sample:
+        at = time.monotonic()
+        answers = [answer for answer in await asyncio.gather(*map(self._ask, sorted(self.hosts))) if answer is not None]
+        if not answers:
+            return Sample(at=at, primary=None, configuration=None)
+        host, configuration = max(answers, key=lambda answer: (answer[1].term, answer[1].version))
+        self.hosts |= configuration.hosts
+        return Sample(at=at, primary=host, configuration=configuration)
+
+    async def _ask(self, host: str) -> tuple[str, Configuration] | None:
+        """The configuration of a member if it is primary."""
+        client = self._clients.get(host)
+        if client is None:
+            client = self._clients[host] = AsyncMongoClient(
+                host, username=self.user, password=self.password, directConnection=True, heartbeatFrequencyMS=500,
+                serverSelectionTimeoutMS=int(ANSWER * 1000), connectTimeoutMS=int(ANSWER * 1000), socketTimeoutMS=int(ANSWER * 1000),
+                retryReads=False, maxPoolSize=1, serverMonitoringMode="poll",
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(2 * ANSWER):
+                if not (await client.admin.command("hello")).get("isWritablePrimary"):
+                    return None
+                config = (await client.admin.command("replSetGetConfig"))["config"]
+        except (PyMongoError, TimeoutError):
+            return None
+        return host, Configuration(
+            term=int(config["term"]), version=int(config["version"]), hosts=frozenset(m["host"] for m in config["members"])
+        )
+
+
+@asynccontextmanager
+async def witnessing(hosts: Iterable[str], *, user: str, password: str) -> AsyncIterator[Witness]:
+    """A witness that looks in the background while the block runs."""
+    witness = Witness(user=user, password=password, hosts=set(hosts))
+    witness.samples.append(await witness._look())
+    task = asyncio.create_task(witness.run(), name="witness")
+    try:
+        yield witness
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
