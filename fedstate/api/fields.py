@@ -12,6 +12,7 @@ from fedstate.errors import TerminalError
 from fedstate.kube.objects import parse_quantity
 
 INVALID_SPEC = "InvalidSpec"
+_LEAST_BYTES = 2**20
 _OBJECT_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 
 
@@ -128,7 +129,8 @@ class Fields:
             if required:
                 raise invalid(self.at(name), "is required, for example 10Gi")
             return ""
-        return _quantity(self.at(name), value, positive=True)
+        text = _quantity(self.at(name), value, positive=True)
+        return _with_unit(self.at(name), text, "10Gi")
 
     def texts(self, name: str) -> tuple[str, ...]:
         value = self._get(name)
@@ -164,6 +166,13 @@ def _quantity(path: str, value: Any, *, positive: bool) -> str:
     return str(value)
 
 
+def _with_unit(path: str, value: str, example: str) -> str:
+    """`value`, unless it is a number of bytes that nobody means."""
+    if 0 < parse_quantity(value) < _LEAST_BYTES:
+        raise invalid(path, f"is {value}, less than 1Mi; was the unit forgotten, as in {example}?")
+    return value
+
+
 def read_resources(fields: Fields, name: str) -> dict[str, dict[str, str]]:
     """`limits` and `requests` under `name`, each quantity checked, no request above its limit."""
     section = fields.section(name)
@@ -172,6 +181,7 @@ def read_resources(fields: Fields, name: str) -> dict[str, dict[str, str]]:
         part = section.section(kind)
         if part.value:
             result[kind] = {key: _quantity(part.at(key), value, positive=False) for key, value in part.value.items()}
+            _with_unit(part.at("memory"), result[kind].get("memory", "0"), "512Mi")
     limits = result.get("limits", {})
     for key, value in result.get("requests", {}).items():
         if key in limits and parse_quantity(value) > parse_quantity(limits[key]):
@@ -203,8 +213,10 @@ def read_image_pull_secret(fields: Fields, name: str, user_name: str, password_n
 
 
 def read_root_password(fields: Fields, inline_name: str, key_default: str) -> tuple[str | None, SecretKeyRef | None]:
-    """The inline password or the reference to one, never both."""
+    """The inline password or the reference to one, never both, and never an empty one."""
     inline, reference = fields.optional_text(inline_name), fields.section("rootPasswordSecretRef")
+    if fields.value.get(inline_name) == "":
+        raise invalid(fields.at(inline_name), "must not be empty; remove the field to get a random password")
     if not reference.value:
         return inline, None
     if inline is not None:
