@@ -23,7 +23,8 @@ CONTROLLERS = {
     "control-plane": "garbage-collector-controller,namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller",
     "member": (
         "garbage-collector-controller,namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,"
-        "statefulset-controller,persistentvolume-binder-controller,disruption-controller"
+        "statefulset-controller,persistentvolume-binder-controller,disruption-controller,"
+        "persistentvolumeclaim-protection-controller,persistentvolume-protection-controller"
     ),
 }
 
