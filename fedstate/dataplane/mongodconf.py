@@ -8,15 +8,31 @@ from typing import Any
 
 import yaml
 
+from fedstate.api.configfile import FILE_NAME as FILE_NAME
+from fedstate.api.configfile import custom_text as custom_text
+from fedstate.api.configfile import read_config
 from fedstate.kube.objects import quantity_bytes
 
 DATA_PATH = "/data/db"
 KEYFILE_PATH = "/run/fedstate/keyfile"
 PORT = 27017
-FILE_NAME = "mongod.conf"
 
 BUILT_IN_CONFIGS = frozenset({"mongo-default-config", "mongo-operator-mongo-default-config"})
 """Names under which the announcement's operator installed its defaults; ours are built in, so these need not exist."""
+
+_UNUSABLE = (
+    "net.bindIp",
+    "net.tls",
+    "net.ssl",
+    "processManagement.fork",
+    "processManagement.pidFilePath",
+    "security.clusterAuthMode",
+    "sharding",
+    "systemLog.destination",
+    "systemLog.path",
+    "systemLog.logAppend",
+)
+"""Settings with which a member would not start, not log where its log is read, or not be reached by the others."""
 
 _GIB = 2**30
 
@@ -33,27 +49,28 @@ class MongodConf:
 def mongod_conf(*, replset: str, settings: Sequence[tuple[str, str]], custom: str | None, memory_limit: str | None) -> MongodConf:
     """The user's file, over it the dotted settings of `spec.config`, over both what a member of the set cannot be without."""
     problems: list[str] = []
-    document = _parsed(custom, problems)
+    document, unreadable = read_config(custom or "")
+    if unreadable:
+        problems.append(f"{FILE_NAME} {unreadable} and is not used")
     _defaults(document, memory_limit)
     for name, value in settings:
         if "." in name:
             _put(document, name, _scalar(value), problems)
+    given = {name for name, _ in settings}
+    for name in _UNUSABLE:
+        if _get(document, name) is not None:
+            problems.append(f"{name} is not used, since it does not fit a member of a set in a pod; {_remove(name, given)}")
+            _drop(document, name)
     for name, value in _required(replset).items():
         if _get(document, name) not in (None, value):
-            problems.append(f"{name} is set by the operator and cannot be changed")
+            problems.append(f"{name} is set by FedState and cannot be changed; {_remove(name, given)}")
         _put(document, name, value, problems)
-    for name in ("net.bindIp", "processManagement.fork", "systemLog.path"):
-        _drop(document, name)
     environment = tuple((name, value) for name, value in settings if "." not in name)
     return MongodConf(text=yaml.safe_dump(document, sort_keys=True), environment=environment, problems=tuple(problems))
 
 
-def custom_text(data: Mapping[str, str]) -> str | None:
-    """The configuration file in a user's ConfigMap: under its usual name, or the only entry there is."""
-    for name in (FILE_NAME, "mongo.conf"):
-        if name in data:
-            return data[name]
-    return next(iter(data.values())) if len(data) == 1 else None
+def _remove(name: str, given: set[str]) -> str:
+    return f"remove it from {'spec.config' if name in given else f'{FILE_NAME} (spec.customConfigRef)'}"
 
 
 def _required(replset: str) -> dict[str, Any]:
@@ -74,22 +91,6 @@ def _defaults(document: dict[str, Any], memory_limit: str | None) -> None:
         return
     cache = max(0.25, 0.5 * (quantity_bytes(memory_limit) - _GIB) / _GIB)
     _put(document, name, round(cache, 2), [])
-
-
-def _parsed(custom: str | None, problems: list[str]) -> dict[str, Any]:
-    if not custom:
-        return {}
-    try:
-        document = yaml.safe_load(custom)
-    except yaml.YAMLError:
-        problems.append("the custom configuration is not YAML and is not used")
-        return {}
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        problems.append("the custom configuration is not a map of settings and is not used")
-        return {}
-    return document
 
 
 def _scalar(value: str) -> Any:
@@ -122,6 +123,6 @@ def _put(document: dict[str, Any], path: str, value: Any, problems: list[str]) -
 
 def _drop(document: dict[str, Any], path: str) -> None:
     parent, _, last = path.rpartition(".")
-    holder = _get(document, parent)
+    holder = _get(document, parent) if parent else document
     if isinstance(holder, dict):
         holder.pop(last, None)

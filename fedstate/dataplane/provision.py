@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from fedstate.api.configfile import FILE_NAME, config_problem, custom_text
 from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import (
     HOSTCONF_REPLSET,
@@ -23,7 +24,7 @@ from fedstate.dataplane.holdings import Holdings, OwnMember
 from fedstate.dataplane.inputs import Inputs
 from fedstate.dataplane.look import Problem
 from fedstate.dataplane.members import Roster, Seat
-from fedstate.dataplane.mongodconf import BUILT_IN_CONFIGS, FILE_NAME, custom_text, mongod_conf
+from fedstate.dataplane.mongodconf import BUILT_IN_CONFIGS, mongod_conf
 from fedstate.dataplane.naming import claim_template_name, mongod_conf_name
 from fedstate.dataplane.pods import PodInputs
 from fedstate.dataplane.specs import (
@@ -110,7 +111,7 @@ class Provision:
         )
         if problem is not None and problem.blocking and live is not None:
             conf = type(conf)(text=(live.get("data") or {}).get(FILE_NAME, conf.text), environment=conf.environment, problems=())
-        problems += [Problem(reason="ConfigIgnored", message=f"spec.config: {text}", blocking=False) for text in conf.problems]
+        problems += [Problem(reason="ConfigIgnored", message=text, blocking=False) for text in conf.problems]
         pods = PodInputs(mongo=mongo, conf=conf, claim_name=claim_template_name(instance_uid))
         await self._ensure(CONFIG_MAPS, mongod_config_map(pods, instance_uid), live)
         for resource, intent in self._accessories(mongo, instance_uid):
@@ -136,11 +137,12 @@ class Provision:
                 return None, None
             message = f"spec.customConfigRef: ConfigMap {name} does not exist in namespace {mongo.namespace}; create it or remove the field"
             return None, Problem(reason="MissingReference", message=message)
-        text = custom_text(config_map.get("data") or {})
-        if text is None:
-            message = f"spec.customConfigRef: ConfigMap {name} has no key {FILE_NAME}"
-            return None, Problem(reason="MissingReference", message=message)
-        return text, None
+        data = config_map.get("data") or {}
+        wrong = config_problem(data)
+        if wrong:
+            message = f"spec.customConfigRef: ConfigMap {name} in namespace {mongo.namespace} {wrong}"
+            return None, Problem(reason="ConfigInvalid", message=message)
+        return custom_text(data), None
 
     async def members(self, pods: PodInputs, roster: Roster, holdings: Holdings, instance_uid: str) -> tuple[bool, list[Problem]]:
         """Every seat of the roster has its Service and StatefulSet; True if anything had to be written."""

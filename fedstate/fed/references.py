@@ -3,6 +3,7 @@
 import base64
 from dataclasses import replace
 
+from fedstate.api.configfile import config_problem
 from fedstate.api.federated import MultiCloudMongoDB
 from fedstate.fed.auth import is_complete
 from fedstate.fed.observed import Karmada, References
@@ -11,6 +12,8 @@ from fedstate.kube.errors import NotFound
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
 
+_LOGIN_KEY = ".dockerconfigjson"
+
 
 async def read_references(client: KubeClient, instance: MultiCloudMongoDB, objects: Karmada) -> References:
     """What the instance refers to; what is missing becomes a problem that names the field and the remedy."""
@@ -18,19 +21,38 @@ async def read_references(client: KubeClient, instance: MultiCloudMongoDB, objec
     if not is_complete(objects.auth):
         references = await _with_root_password(client, instance, references)
     if instance.config_ref:
-        found = await _get(client, CONFIG_MAPS, instance.config_ref, instance.namespace)
-        if found is None:
-            references = _with_problem(references, "spec.config.configRef", "ConfigMap", instance.namespace, instance.config_ref)
-        else:
-            references = replace(references, config=found.get("data") or {})
+        references = await _with_config(client, instance, instance.config_ref, references)
     name = instance.image_pull_secret.name
     if name:
         found = await _get(client, SECRETS, name, instance.namespace)
         if found is None:
             references = _with_problem(references, "spec.imageSetting.imagePullSecret", "Secret", instance.namespace, name)
+        elif wrong := _pull_secret_problem(found):
+            problem = f"spec.imageSetting.imagePullSecret: Secret {instance.namespace}/{name} {wrong}"
+            references = replace(references, problems=(*references.problems, problem))
         else:
             references = replace(references, pull_secret=found)
     return references
+
+
+async def _with_config(client: KubeClient, instance: MultiCloudMongoDB, name: str, references: References) -> References:
+    found = await _get(client, CONFIG_MAPS, name, instance.namespace)
+    if found is None:
+        return _with_problem(references, "spec.config.configRef", "ConfigMap", instance.namespace, name)
+    data = found.get("data") or {}
+    wrong = config_problem(data)
+    if not wrong:
+        return replace(references, config=data)
+    problem = f"spec.config.configRef: ConfigMap {instance.namespace}/{name} {wrong}"
+    return replace(references, problems=(*references.problems, problem))
+
+
+def _pull_secret_problem(secret: KubeObject) -> str:
+    """No pod can use a Secret without this key, and none says so."""
+    data = secret.get("data") or {}
+    if data.get(_LOGIN_KEY) or data.get(".dockercfg"):
+        return ""
+    return f"has no key {_LOGIN_KEY}; make it with kubectl create secret docker-registry"
 
 
 async def _with_root_password(client: KubeClient, instance: MultiCloudMongoDB, references: References) -> References:

@@ -42,7 +42,7 @@ def test_what_a_member_cannot_be_without_wins_over_the_users_settings() -> None:
     assert document["security"]["authorization"] == "enabled"
     assert document["storage"]["wiredTiger"]["engineConfig"]["cacheSizeGB"] == 1.0
     assert conf.environment == (("LOG_LEVEL", "info"),)
-    assert {problem.split()[0] for problem in conf.problems} == {"net.port", "security.authorization"}
+    assert {problem.split()[0] for problem in conf.problems} == {"net.bindIp", "net.port", "security.authorization"}
 
 
 def test_a_custom_configuration_that_is_no_map_is_told_and_not_used() -> None:
