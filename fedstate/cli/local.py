@@ -29,11 +29,11 @@ FAILOVER_TIMEOUT = 60.0
 
 name_option = click.option("--name", default="default", show_default=True, help="Name of the local instance.")
 engine_option = click.option(
-    "--engine", type=click.Choice(["embedded", "kubernetes"]), default="embedded", show_default=True,
+    "--engine", type=click.Choice(["embedded", "kubernetes"]), show_default="embedded, or as before",
     help="API servers: FedState's embedded ones, or real etcd and kube-apiserver from KUBEBUILDER_ASSETS.",
 )  # fmt: skip
 clusters_option = click.option(
-    "--clusters", type=click.IntRange(1, 9), default=3, show_default=True, help="Number of member clusters."
+    "--clusters", type=click.IntRange(1, 9), show_default="3, or as before", help="Number of member clusters."
 )
 members_option = click.option(
     "--members", type=click.IntRange(1, 50), default=5, show_default=True, help="Members of the demo instance."
@@ -77,7 +77,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def _wanted(
-    name: str, engine: Engine, sizes: Sequence[create.ClusterSize], any_storage_class: bool, mongod: str | None
+    name: str, engine: Engine | None, sizes: Sequence[create.ClusterSize], any_storage_class: bool, mongod: str | None
 ) -> tuple[create.Wanted, Mongod]:
     found = find_mongod(mongod)
     wanted = create.Wanted(
@@ -138,14 +138,14 @@ async def _demo_instance(progress: Progress, layout: Layout, instance: InstanceS
 @click.option("-d", "--detach", is_flag=True, help="Return when all is up; `local down` ends it.")
 @click.option("--any-storage-class", is_flag=True, help="Provide volumes for storage classes that the clusters do not have.")
 def up(
-    name: str, engine: Engine, clusters: int, members: int, mongod: str | None, output: Output, sized: tuple[str, ...], no_demo: bool,
+    name: str, engine: Engine | None, clusters: int | None, members: int, mongod: str | None, output: Output, sized: tuple[str, ...], no_demo: bool,
     detach: bool, any_storage_class: bool,
 ) -> None:  # fmt: skip
     """Start a control plane and member clusters; a second `up` goes on with what is there."""
 
     async def work() -> None:
         layout, progress = layout_of(name), Progress(output=output)
-        sizes = [create.parse_size(text) for text in sized] or list(create.default_sizes(clusters))
+        sizes = [create.parse_size(text) for text in sized] or list(create.default_sizes(clusters or 0))
         if lifecycle.running(layout):
             progress.line(f"local instance {name!r} runs already, in {layout.directory}")
             return
@@ -331,13 +331,15 @@ def restore_cluster(name: str, cluster: str) -> None:
 @output_option
 @click.option("--no-chaos", is_flag=True, help="Do not kill the primary.")
 @click.option("--stay", is_flag=True, help="Keep everything up at the end, as `local up --detach` does.")
-def run_demo(engine: Engine, clusters: int, members: int, mongod: str | None, output: Output, no_chaos: bool, stay: bool) -> None:
+def run_demo(
+    engine: Engine | None, clusters: int | None, members: int, mongod: str | None, output: Output, no_chaos: bool, stay: bool
+) -> None:
     """The main job in a minute: three clusters, one database over them, a write, a lost primary; then all is removed."""
 
     async def work() -> None:
         name = f"demo-{secrets.token_hex(3)}"
         layout, progress = layout_of(name), Progress(output=output)
-        wanted, found = _wanted(name, engine, create.default_sizes(clusters), True, mongod)
+        wanted, found = _wanted(name, engine, create.default_sizes(clusters or 0), True, mongod)
         _headline(progress, layout, found)
         try:
             instance = create.create(layout, wanted)
@@ -362,7 +364,9 @@ async def _show(progress: Progress, layout: Layout, instance: InstanceSpec, memb
     )
     specs = create.cluster_specs(layout, instance)
     async with install.client_of(specs[CONTROL_PLANE]) as client, writing(await demo.uri_of(client, healthy)) as writer:
-        progress.done("Write acknowledged by a majority", f"through status.externalAddr, {members} addresses", writer.first_seconds)
+        progress.done(
+            "Write acknowledged by a majority", f"through status.externalAddr, {members} addresses", writer.first_seconds
+        )
         if not chaos_too:
             return
         async with progress.phase("Primary killed") as phase:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from fedstate import __version__
 from fedstate.errors import FedstateError
@@ -16,6 +18,7 @@ from fedstate.local.pki import ensure_pki
 from fedstate.local.spec import ClusterSpec, Engine, NodeSpec, read_spec, write_spec
 
 OPERATOR_FIRST_PORT = 7900
+DEFAULT_CLUSTERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,11 @@ class ClusterSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What `local up` was asked for."""
+    """What `local up` was asked for. No engine and no clusters: those of the instance that is there, else the defaults."""
 
     name: str
-    engine: Engine
-    clusters: Sequence[ClusterSize] = field(default_factory=tuple)
+    engine: Engine | None = None
+    clusters: Sequence[ClusterSize] = ()
     any_storage_class: bool = False
     mongod: Path
     mongod_version: str
@@ -76,10 +79,11 @@ def parse_size(text: str) -> ClusterSize:
 
 
 def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
-    """Write all files of a new instance, or return the one that is there already (its data are kept, its ports checked)."""
+    """Write all files of a new instance, or return the one that is there already, with its data, clusters, and ports where they are free."""
     if layout.state.exists():
         return _existing(layout, wanted)
-    names = [size.name for size in wanted.clusters]
+    sizes = wanted.clusters or default_sizes(DEFAULT_CLUSTERS)
+    names = [size.name for size in sizes]
     if len(set(names)) != len(names):
         raise FedstateError(f"--cluster: every name once, please (got {', '.join(names)})")
     network = files.free_network()
@@ -89,16 +93,16 @@ def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
 
     def spec(name: str, port: int) -> ClusterSpec:
         return ClusterSpec(
-            name=name, role="control-plane", engine=wanted.engine, data_dir=str(layout.cluster(name)), port=port,
+            name=name, role="control-plane", engine=wanted.engine or "embedded", data_dir=str(layout.cluster(name)), port=port,
             admin_token=secrets.token_urlsafe(24), ca_cert=str(pki.ca_cert), tls_cert=str(pki.tls_cert), tls_key=str(pki.tls_key),
         )  # fmt: skip
 
     specs = [spec(CONTROL_PLANE, ports[0])]
-    for index, size in enumerate(wanted.clusters, start=1):
+    for index, size in enumerate(sizes, start=1):
         specs.append(_member(spec(size.name, ports[index]), size, index, network, wanted))
     for each in specs:
         write_spec(each)
-    instance = _instance(wanted, network, names)
+    instance = _instance(wanted, specs[0].engine, network, names)
     _write_kubeconfig(layout, instance, specs)
     files.write_instance(layout, instance)
     return instance
@@ -112,12 +116,40 @@ def cluster_specs(layout: Layout, instance: InstanceSpec) -> dict[str, ClusterSp
 def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
     instance = files.read_instance(layout)
     asked = [size.name for size in wanted.clusters]
-    if asked and asked != instance.clusters or instance.engine != wanted.engine:
+    if asked and asked != instance.clusters or wanted.engine not in (None, instance.engine):
         raise FedstateError(
             f"local instance {instance.name!r} exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}: "
             f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
         )
+    specs = _renewed(list(cluster_specs(layout, instance).values()), wanted)
+    for spec in specs:
+        write_spec(spec)
+    _write_kubeconfig(layout, instance, specs)
+    ports = _available([operator.http_port for operator in instance.operators], OPERATOR_FIRST_PORT)
+    operators = [msgspec.structs.replace(o, http_port=port) for o, port in zip(instance.operators, ports, strict=True)]
+    instance = msgspec.structs.replace(
+        instance, operators=operators, mongod=str(wanted.mongod), mongod_version=wanted.mongod_version
+    )
+    files.write_instance(layout, instance)
     return instance
+
+
+def _renewed(specs: list[ClusterSpec], wanted: Wanted) -> list[ClusterSpec]:
+    """What may differ from one start to the next: a port that somebody else has taken, the mongod, storage classes."""
+    renewed = []
+    for spec, port in zip(specs, _available([spec.port for spec in specs], files.FIRST_PORT), strict=True):
+        fresh = msgspec.structs.replace(spec, port=port)
+        if spec.role == "member":
+            any_class = spec.any_storage_class or wanted.any_storage_class
+            fresh = msgspec.structs.replace(fresh, mongod=str(wanted.mongod), any_storage_class=any_class)
+        renewed.append(fresh)
+    return renewed
+
+
+def _available(ports: list[int], first: int) -> list[int]:
+    """The same ports, but another one for each that somebody listens on."""
+    spare = (port for port in files.free_ports(2 * len(ports), first=first) if port not in ports)
+    return [port if files.can_listen("127.0.0.1", port) else next(spare) for port in ports]
 
 
 def _member(base: ClusterSpec, size: ClusterSize, index: int, network: int, wanted: Wanted) -> ClusterSpec:
@@ -137,12 +169,12 @@ def _member(base: ClusterSpec, size: ClusterSize, index: int, network: int, want
     )  # fmt: skip
 
 
-def _instance(wanted: Wanted, network: int, names: list[str]) -> InstanceSpec:
+def _instance(wanted: Wanted, engine: Engine, network: int, names: list[str]) -> InstanceSpec:
     ports = files.free_ports(1 + len(names), first=OPERATOR_FIRST_PORT)
     operators = [OperatorSpec(cluster=CONTROL_PLANE, role="control-plane", http_port=ports[0])]
     operators += [OperatorSpec(cluster=name, role="member", http_port=port) for name, port in zip(names, ports[1:], strict=True)]
     return InstanceSpec(
-        name=wanted.name, version=__version__, engine=wanted.engine, network=network, clusters=names, operators=operators,
+        name=wanted.name, version=__version__, engine=engine, network=network, clusters=names, operators=operators,
         mongod=str(wanted.mongod), mongod_version=wanted.mongod_version,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What `local up` writes: sizes that are read, files that are kept, and the sentences for wrong input."""
 
 import json
+import socket
 import stat
 from pathlib import Path
 
@@ -76,6 +77,28 @@ def test_second_up_keeps_the_instance_as_it_is(tmp_path: Path) -> None:
     before = (layout.cluster("eu-1") / "cluster.json").read_bytes()
     assert create(layout, wanted()) == first == read_instance(layout)
     assert (layout.cluster("eu-1") / "cluster.json").read_bytes() == before
+
+
+def test_second_up_that_says_nothing_of_clusters_and_engine_takes_those_that_are_there(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    first = create(layout, wanted(ClusterSize(name="c1")))
+    again = create(layout, Wanted(name="default", mongod=Path("/bin/false"), mongod_version="7.0.1", any_storage_class=True))
+    assert again.clusters == first.clusters == ["c1"]
+    member = cluster_specs(layout, again)["c1"]
+    assert (member.mongod, member.any_storage_class, again.mongod_version) == ("/bin/false", True, "7.0.1")
+
+
+def test_second_up_leaves_ports_that_somebody_else_has_taken(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    first = create(layout, wanted(ClusterSize(name="c1")))
+    before = {name: spec.port for name, spec in cluster_specs(layout, first).items()}
+    with socket.create_server(("127.0.0.1", before[CONTROL_PLANE])):
+        again = create(layout, wanted(ClusterSize(name="c1")))
+    after = {name: spec.port for name, spec in cluster_specs(layout, again).items()}
+    assert after["c1"] == before["c1"]
+    assert after[CONTROL_PLANE] not in before.values()
+    servers = [c["cluster"]["server"] for c in yaml.safe_load(layout.kubeconfig.read_text())["clusters"]]
+    assert servers == [f"https://127.0.0.1:{port}" for port in after.values()]
 
 
 def test_up_with_other_clusters_says_how_to_get_them(tmp_path: Path) -> None:
