@@ -48,21 +48,27 @@ class Writer:
         self.acknowledged: list[int] = []
         self.acknowledged_at: list[float] = []
         self.first_seconds = 0.0
+        self._stopping = False
 
     async def write_one(self) -> float:
-        """Write one document, trying for 30 s; return the seconds that the acknowledged try took."""
-        async with asyncio.timeout(FIRST_WRITE_TIMEOUT):
-            while True:
-                begun = time.monotonic()
-                if await self._try():
-                    return time.monotonic() - begun
-                await asyncio.sleep(PAUSE)
+        """Write one document, trying for 30 s (TimeoutError after them); return the seconds that the acknowledged try took."""
+        deadline = time.monotonic() + FIRST_WRITE_TIMEOUT
+        while time.monotonic() < deadline:
+            begun = time.monotonic()
+            if await self._try():
+                return time.monotonic() - begun
+            await asyncio.sleep(PAUSE)
+        raise TimeoutError("no write was acknowledged in time")
 
     async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
+        """Write until `stop`. Not to be cancelled: on Python 3.11 the driver can swallow that, and would go on."""
+        while not self._stopping:
             await self._try()
             await asyncio.sleep(PAUSE)
+
+    def stop(self) -> None:
+        """Let `run` end after the write under way, which the driver's own timeouts bound."""
+        self._stopping = True
 
     async def wait_acknowledged(self, timeout: float) -> None:
         """Wait until one more document is acknowledged."""
@@ -108,7 +114,7 @@ async def writing(uri: str, *, collection: str = "writes") -> AsyncIterator[Writ
         try:
             yield writer
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            writer.stop()
+            await task
     finally:
         await writer.close()
