@@ -95,6 +95,8 @@ def _values(option: click.Option) -> str:
 def _default(option: click.Option) -> str:
     if option.required:
         return "required"
+    if isinstance(option.show_default, str):
+        return option.show_default
     # Without a context click may answer with a mark for "nothing said" of its own, which is no default anybody can give.
     default = option.get_default(click.Context(click.Command("any")), call=True)
     if option.is_flag:
