@@ -17,6 +17,8 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from fedstate.errors import FedstateError
+
 WRITE_TIMEOUT = 1.0
 PAUSE = 0.02
 FIRST_WRITE_TIMEOUT = 30.0
@@ -51,14 +53,14 @@ class Writer:
         self._stopping = False
 
     async def write_one(self) -> float:
-        """Write one document, trying for 30 s (TimeoutError after them); return the seconds that the acknowledged try took."""
+        """Write one document, trying for 30 s (FedstateError after them); return the seconds that the acknowledged try took."""
         deadline = time.monotonic() + FIRST_WRITE_TIMEOUT
         while time.monotonic() < deadline:
             begun = time.monotonic()
             if await self._try():
                 return time.monotonic() - begun
             await asyncio.sleep(PAUSE)
-        raise TimeoutError("no write was acknowledged in time")
+        raise FedstateError(f"no write was acknowledged by a majority within {FIRST_WRITE_TIMEOUT:.0f} s")
 
     async def run(self) -> None:
         """Write until `stop`. Not to be cancelled: on Python 3.11 the driver can swallow that, and would go on."""
