@@ -79,7 +79,11 @@ class RetiringMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplsetPlan:
-    """The configuration to arrive at. `next_member_id` has never been an `_id` of this set; ids are never used again."""
+    """The configuration to arrive at. `next_member_id` has never been an `_id` of this set; ids are never used again.
+
+    `replica_set_id` is the server's own id of the set, known from its first configuration on: a set that has one is never
+    initiated again, whatever else is lost.
+    """
 
     replset_name: str
     generation: int
@@ -87,9 +91,10 @@ class ReplsetPlan:
     members: tuple[PlanMember, ...] = ()
     retiring: tuple[RetiringMember, ...] = ()
     next_member_id: int = 0
+    replica_set_id: str = ""
 
     def to_object(self) -> dict[str, Any]:
-        return {
+        value: dict[str, Any] = {
             "replSetName": self.replset_name,
             "planGeneration": self.generation,
             "initiator": self.initiator,
@@ -97,6 +102,7 @@ class ReplsetPlan:
             "retiring": [{"host": gone.host, "cluster": gone.cluster, "member": gone.member} for gone in self.retiring],
             "nextMemberId": self.next_member_id,
         }
+        return value | ({"replicaSetId": self.replica_set_id} if self.replica_set_id else {})
 
     def to_json(self) -> str:
         return json.dumps(self.to_object(), separators=(",", ":"))
@@ -118,6 +124,7 @@ class ReplsetPlan:
                     for gone in value.get("retiring") or ()
                 ),
                 next_member_id=max(int(value.get("nextMemberId", 0)), highest + 1),
+                replica_set_id=str(value.get("replicaSetId") or ""),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FedstateError(f"{HOSTCONF_REPLSET} holds no member plan: {error!r}") from error
@@ -187,6 +194,7 @@ def compose_plan(
         members=_with_votes(change.members),
         retiring=tuple(change.retiring),
         next_member_id=change.next_id,
+        replica_set_id=previous.replica_set_id if previous else "",
     )
     return plan if plan == previous else replace(plan, generation=plan.generation + 1)
 

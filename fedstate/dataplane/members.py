@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import member_name, replset_name
@@ -64,10 +64,17 @@ def roster_of(
 
 
 def may_stop(member: OwnMember, plan: ReplsetPlan | None, reading: SetReading) -> bool:
-    """True once the primary's configuration lacks the member, or when it never was in one."""
+    """True once the primary's configuration lacks the member, or when it never was in one.
+
+    A primary that was cut off may hold a configuration that never comes into force: only a committed one counts. And a
+    member may stand in it under an address that it has no more: what it says of itself counts too.
+    """
     hosts = {member.host} | {gone.host for gone in plan.retiring if gone.member == member.name} if plan else {member.host}
-    if reading.view.config is not None:
-        return all(reading.view.config.by_host(host) is None for host in hosts if host)
+    config, own = reading.view.config, reading.of(member.host).status
+    if config is not None:
+        hosts |= {own.myself.host} if own is not None and own.myself is not None else set()
+        same_set = plan is None or plan.replica_set_id in ("", config.replica_set_id)
+        return reading.view.committed and same_set and all(config.by_host(host) is None for host in hosts if host)
     return reading.of(member.host).probe is Probe.EMPTY and not reading.view.initialized_before
 
 
@@ -92,6 +99,9 @@ def standalone_plan(mongo: MongoDB, holdings: Holdings, previous: ReplsetPlan | 
 
     A plan made in between would move votes for the sake of a moment.
     """
+    config = reading.view.config
+    if previous is not None and not previous.replica_set_id and config is not None:
+        previous = replace(previous, replica_set_id=config.replica_set_id)
     leaving = {gone.member for gone in previous.retiring} if previous is not None else set()
     addressed = [member for member in holdings.members if member.host and member.name not in leaving]
     arbiters = sum(member.arbiter for member in addressed)

@@ -105,6 +105,9 @@ class _Transition:
         if config.set_name != self._plan.replset_name:
             message = f"the plan is for replica set {self._plan.replset_name}, the live one is {config.set_name}"
             return Wait(reason="PlanConflict", message=message)
+        if self._plan.replica_set_id not in ("", config.replica_set_id):
+            message = f"the plan is for the set with id {self._plan.replica_set_id}, the live one is {config.replica_set_id}"
+            return Wait(reason="PlanConflict", message=message)
         return None
 
     def _steps(self) -> Iterator[Step]:

@@ -119,9 +119,10 @@ class SetReader:
             probes |= {host: reading.probe for host, reading in asked.items()}
         view = SetView(probes=probes, initialized_before=question.initialized_before)
         for host in sorted(known):
-            live = await self._config(host, question)
+            live = await self._config(host, question, commitment=True)
             if live is not None:
-                return SetReading(members=members, view=replace(view, primary_host=host, config=live.config))
+                known_view = replace(view, primary_host=host, config=live.config, committed=bool(live.committed))
+                return SetReading(members=members, view=known_view)
         return SetReading(members=members, view=view)
 
     async def _member(self, host: str, question: Question) -> MemberReading:
@@ -146,9 +147,9 @@ class SetReader:
         except MongoError:
             return None
 
-    async def _config(self, host: str, question: Question) -> LiveConfig | None:
+    async def _config(self, host: str, question: Question, *, commitment: bool = False) -> LiveConfig | None:
         try:
-            return await self._connections.admin(host, question.credential).replset_get_config()
+            return await self._connections.admin(host, question.credential).replset_get_config(commitment=commitment)
         except MongoError:
             return None
 

@@ -116,7 +116,7 @@ class MongoDBReconciler:
             own_hosts=[member.host for member in look.holdings.members if member.running and member.host],
             plan=look.plan,
             credential=credentials.system,
-            initialized_before=bool((look.previous.get("replicaSet") or {}).get("id")),
+            initialized_before=_was_initialized(look),
             user_names=USER_NAMES,
             set_name=replset_name(look.mongo.name),
         )
@@ -247,6 +247,12 @@ _NO_ADDRESS = (
     "members cannot be reached from outside: give the object the label app.multicloudmongodb.io/vip, "
     "or the operator --vip; no node of the cluster is ready to lend its address"
 )
+
+
+def _was_initialized(look: Look) -> bool:
+    """Whether the set is known to have been begun: from the status, or from the plan where the object was made anew."""
+    known = (look.previous.get("replicaSet") or {}).get("id")
+    return bool(known or (look.plan is not None and look.plan.replica_set_id))
 
 
 def _with_problem(look: Look, problem: Problem) -> Look:

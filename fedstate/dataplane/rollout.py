@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.membership import MAX_LAG
 from fedstate.dataplane.naming import ANNOTATION_REVISION
-from fedstate.dataplane.setview import SetReading
+from fedstate.dataplane.setview import Probe, SetReading
 from fedstate.kube.objects import annotations_of, deletion_timestamp_of, generation_of
-from fedstate.mongo.replica import SECONDARY
+from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,10 @@ def outdated(members: Sequence[OwnMember], revision: str) -> tuple[OwnMember, ..
 
 
 def next_rollout_step(members: Sequence[OwnMember], revision: str, reading: SetReading) -> RolloutStep | None:
-    """None when every pod is current. A pod that serves nobody is replaced at once; the others only while all members serve."""
+    """None when every pod is current. A pod that serves nobody is replaced at once; the others only while all members serve.
+
+    Not to see a member is not to know that it serves nobody.
+    """
     old = outdated(members, revision)
     if not old:
         return None
@@ -55,7 +58,7 @@ def next_rollout_step(members: Sequence[OwnMember], revision: str, reading: SetR
         return Hold(message=f"StatefulSet {unseen[0]} has not taken in its new template yet")
     if any(deletion_timestamp_of(member.pod or {}) for member in members):
         return Hold(message="a pod is being replaced")
-    useless = [member for member in old if not _serves(member, reading)]
+    useless = [member for member in old if _is_useless(member, members, reading)]
     if useless:
         return Restart(member=useless[0])
     hindrance = _hindrance(members, reading)
@@ -77,9 +80,20 @@ def _template_seen(member: OwnMember, revision: str) -> bool:
     return annotations_of(template).get(ANNOTATION_REVISION) == revision and seen >= generation_of(stateful_set)
 
 
-def _serves(member: OwnMember, reading: SetReading) -> bool:
-    state = reading.status.by_host(member.host) if reading.status is not None else None
-    return state is not None and state.serving
+def _is_useless(member: OwnMember, members: Sequence[OwnMember], reading: SetReading) -> bool:
+    """Known to serve nobody: it does not run, or itself or its set says so, or nobody says anything and it is the only one here."""
+    if not member.running or reading.of(member.host).probe is Probe.EMPTY:
+        return True
+    state = _own_word(member, reading) or (reading.status.by_host(member.host) if reading.status is not None else None)
+    if state is not None:
+        return not state.serving
+    return reading.status is not None or len(members) == 1
+
+
+def _own_word(member: OwnMember, reading: SetReading) -> MemberState | None:
+    """What the member says of itself, under whatever address its set knows it."""
+    status = reading.of(member.host).status
+    return status.myself if status is not None else None
 
 
 def _hindrance(members: Sequence[OwnMember], reading: SetReading) -> str | None:
@@ -92,16 +106,26 @@ def _hindrance(members: Sequence[OwnMember], reading: SetReading) -> str | None:
         lag = status.lag(state.host)
         if state.state == SECONDARY and (lag is None or lag > MAX_LAG):
             return f"member {state.host} has not caught up"
-    down = [member.name for member in members if not member.running]
-    return f"{down[0]} does not run" if down else None
+    for member in members:
+        if not member.running:
+            return f"{member.name} does not run"
+        # The primary believes in a member until its next heartbeat to it: one that has just been restarted seems to serve.
+        word = _own_word(member, reading)
+        if word is None or not word.serving:
+            return f"{member.name} does not say of itself that it serves"
+    return None
 
 
 def _is_primary(member: OwnMember, reading: SetReading) -> bool:
-    status = reading.status
+    status, word = reading.status, _own_word(member, reading)
+    if word is not None and word.state == PRIMARY:
+        return True
     return status is not None and status.primary is not None and status.primary.host == member.host
 
 
 def _has_successor(member: OwnMember, reading: SetReading) -> bool:
     config = reading.view.config
-    others = [other for other in config.members if other.host != member.host] if config is not None else []
+    word = _own_word(member, reading)
+    own = {member.host, word.host if word is not None else member.host}
+    others = [other for other in config.members if other.host not in own] if config is not None else []
     return any(other.votes > 0 and other.priority > 0 for other in others)

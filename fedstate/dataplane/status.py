@@ -20,6 +20,8 @@ LAG_GRAIN = 10.0
 
 ALARMS = {"MajorityLost": ConditionType.MAJORITY_LOST, "RecoveryRequired": ConditionType.RECOVERY_REQUIRED}
 _CALM = frozenset({"Following", "NotInitiator"})
+_FOR_HUMANS = frozenset({*ALARMS, "PlanConflict"})
+"""Reasons to wait that no amount of waiting removes."""
 
 
 def status_of(look: Look, now: datetime) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def status_of(look: Look, now: datetime) -> dict[str, Any]:
 
 def state_of(look: Look) -> MemberState:
     """One word for the whole: Error where a human is needed, Running only where nothing is left to do."""
-    if any(problem.blocking for problem in look.problems) or (isinstance(look.step, Wait) and look.step.reason in ALARMS):
+    if any(problem.blocking for problem in look.problems) or (isinstance(look.step, Wait) and look.step.reason in _FOR_HUMANS):
         return MemberState.ERROR
     if look.stance.attitude is Attitude.WATCH and not look.holdings.members:
         return MemberState.UNKNOWN
@@ -59,6 +61,8 @@ def state_of(look: Look) -> MemberState:
 def initialized(look: Look) -> bool:
     """True when the set is known to have been initiated, now or ever."""
     if look.reading.view.config is not None or look.reading.status is not None:
+        return True
+    if look.plan is not None and look.plan.replica_set_id:
         return True
     return bool((look.previous.get("replicaSet") or {}).get("id"))
 
@@ -225,7 +229,7 @@ def _summary(look: Look) -> list[Condition]:
         stalled, reason, message = True, look.stance.reason, look.stance.message
     elif blocking is not None:
         stalled, reason, message = True, blocking.reason, blocking.message
-    elif isinstance(look.step, Wait) and look.step.reason in ALARMS:
+    elif isinstance(look.step, Wait) and look.step.reason in _FOR_HUMANS:
         stalled, reason, message = True, look.step.reason, look.step.message
     return [
         _condition(

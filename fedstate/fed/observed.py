@@ -239,12 +239,22 @@ class Observed:
     @property
     def initialised(self) -> bool:
         """Whether the replica set is known to have been initiated, now or at any time before."""
-        if self.view is not None:
+        if self.view is not None or (self.plan is not None and self.plan.replica_set_id):
             return True
         if any(report.initialised for report in self.reports.values() if report.about(self.uid)):
             return True
         done = (c for c in self.conditions if c.type == ConditionType.SERVER_INITIALIZED)
         return any(condition.is_true for condition in done)
+
+    @property
+    def replica_set_id(self) -> str:
+        """The server's id of the set: as the plan has kept it, else as the set or all data planes with one voice say."""
+        if self.plan is not None and self.plan.replica_set_id:
+            return self.plan.replica_set_id
+        if self.view is not None and self.view.config is not None:
+            return self.view.config.replica_set_id
+        told = {str(report.replica_set.get("id") or "") for report in self.reports.values() if report.about(self.uid)} - {""}
+        return told.pop() if len(told) == 1 else ""
 
     @property
     def primary_host(self) -> str | None:

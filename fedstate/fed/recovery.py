@@ -46,4 +46,5 @@ def recovered_plan(observed: Observed) -> ReplsetPlan | None:
             for member in sorted(config.members, key=lambda member: member.id)
         ),
         next_member_id=max(int(told.get("nextMemberId") or 0), *(member.id + 1 for member in config.members)),
+        replica_set_id=config.replica_set_id,
     )

@@ -4,7 +4,7 @@ Owns the order expand, catch up, shrink, and how a cluster is taken out. Pure; k
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedstate.api.naming import replset_name
 from fedstate.api.placement import Placement
@@ -115,7 +115,7 @@ class _Roster:
         """Victims are picked only where the lower number of members has already been taken in."""
         wanted = {cluster: self._agreed(cluster, target) for cluster, target in targets.items()}
         arbiter = self.arbiter_cluster if self.arbiter_cluster not in former else None
-        return compose_plan(
+        plan = compose_plan(
             previous=self.previous,
             replset_name=replset_name(self.observed.name),
             wanted=wanted,
@@ -124,6 +124,8 @@ class _Roster:
             primary_host=self.observed.primary_host,
             initiator=self._initiator(),
         )
+        # Under the same generation: nothing has to follow it, it only has to be there when all else is forgotten.
+        return replace(plan, replica_set_id=self.observed.replica_set_id)
 
     def _agreed(self, cluster: str, target: int) -> int:
         """`target`, unless the cluster's data plane could still fill the place of a member that leaves."""
@@ -168,7 +170,7 @@ class _Roster:
         planned = any(member.cluster == cluster for member in plan.members)
         current = self.current.get(cluster)
         already = current is not None and current.decommission and current.instance_uid == self.observed.uid
-        if planned or (not already and not self._out_of_config(hosts)):
+        if planned or (not already and not self._out_of_config(hosts, plan)):
             self.waiting.append(f"the members in cluster {cluster} to leave the replica set")
             return task
         if not let_go(self.observed, cluster, self.observed.uid):
@@ -180,10 +182,15 @@ class _Roster:
             )
         return decommission_task(cluster, task, Pending(instance_uid=self.observed.uid, vip=task.vip, since=""))
 
-    def _out_of_config(self, hosts: set[str]) -> bool:
+    def _out_of_config(self, hosts: set[str], plan: ReplsetPlan) -> bool:
+        """Whether the configuration in force has none of the hosts, nor any that the plan cannot tell whose it is."""
+        view = self.observed.view
         if not self.observed.initialised:
             return True
-        return all(self.observed.in_live_config(host) is False for host in hosts)
+        if view is None or view.config is None or not view.committed:
+            return False
+        live = {member.host for member in view.config.members}
+        return not live & hosts and live <= {m.host for m in plan.members} | {gone.host for gone in plan.retiring}
 
     def _has_left(self, cluster: str, task: Task) -> bool:
         current = self.current.get(cluster)

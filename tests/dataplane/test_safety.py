@@ -1,0 +1,223 @@
+"""Sequences of events that would lose data if the data plane believed what it sees first."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedstate.api.naming import LABEL_INSTANCE_UID, MONGODBS
+from fedstate.api.replset import PlanMember, ReplsetPlan, RetiringMember, hostconf_data
+from fedstate.dataplane.holdings import OwnMember
+from fedstate.dataplane.members import may_stop
+from fedstate.dataplane.rollout import HandOver, Hold, Restart, next_rollout_step
+from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
+from fedstate.kube.objects import KubeObject
+from fedstate.kube.resources import CONFIG_MAPS, SECRETS, STATEFUL_SETS
+from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState, SetConfig, SetStatus
+from tests.dataplane.cell import KEY, Cell, mongodb
+
+OTHER = "10.0.0.2:31000"
+LABELS = {"app.kubernetes.io/managed-by": "fedstate", "app.kubernetes.io/instance": KEY.name}
+STAMP = {"cluster": "c1", "instanceUID": "uid-1", "planGeneration": 1, "decommission": False}
+
+
+def planned(number: int, cluster: str, host: str) -> PlanMember:
+    return PlanMember(id=number, host=host, cluster=cluster, member=f"x-replset-{number if cluster == 'c1' else 0}")
+
+
+def publish(cell: Cell, plan: ReplsetPlan) -> None:
+    """What Karmada brings of the plan."""
+    metadata = {"name": "x-hostconf", "namespace": KEY.namespace, "labels": {**LABELS, LABEL_INSTANCE_UID: "uid-1"}}
+    cell.server.seed(CONFIG_MAPS, {"metadata": metadata, "data": hostconf_data(plan)})
+
+
+def auth(cell: Cell, **labels: str) -> None:
+    keys = ("rootPassword", "keyfile", "clusterAdminPassword", "clusterMonitorPassword")
+    secret: KubeObject = {"metadata": {"name": "x-auth", "namespace": KEY.namespace, "labels": {**LABELS, **labels}}}
+    cell.server.seed(SECRETS, secret | {"data": {key: "c2VjcmV0LTAxMjM0NTY3ODk=" for key in keys}})
+
+
+async def over_two_clusters() -> tuple[Cell, ReplsetPlan]:
+    """Cluster c1 with the member that the set was initiated with; the other one is in c2."""
+    cell = Cell(mongodb(members=1, federation=STAMP))
+    auth(cell)
+    await cell.looks(3)
+    own = cell.host(0)
+    assert own is not None
+    cell.mongos.add(OTHER)
+    plan = ReplsetPlan(
+        replset_name="x",
+        generation=1,
+        initiator="c1",
+        members=(planned(0, "c1", own), planned(1, "c2", OTHER)),
+        next_member_id=2,
+    )
+    publish(cell, plan)
+    await cell.settle()
+    return cell, plan
+
+
+def made_anew(cell: Cell, **spec: Any) -> None:
+    """Karmada makes the object again after somebody deleted it: the same spec, no status."""
+    obj = copy.deepcopy(cell.server.get(MONGODBS, KEY.name, KEY.namespace))
+    assert obj is not None
+    obj.pop("status", None)
+    cell.server.remove(MONGODBS, KEY.name, KEY.namespace)
+    cell.server.seed(MONGODBS, mongodb(**(obj["spec"] | spec)))
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_a_wiped_initiator_never_begins_a_second_set_even_if_its_object_was_made_anew(
+    reachable: bool, forgets: bool
+) -> None:
+    cell, plan = await over_two_clusters()
+    publish(cell, replace(plan, replica_set_id=cell.mongos.history[0]["settings"]["replicaSetId"]))
+    own = cell.host(0)
+    assert own is not None
+    begun = cell.mongos.ids
+    if forgets:
+        made_anew(cell)
+    cell.mongos.primary = None
+    cell.mongos.add(own)
+    cell.mongos.mongods[OTHER].up = reachable
+    await cell.looks(6)
+    assert cell.mongos.ids == begun
+
+
+async def test_a_set_of_its_own_keeps_in_its_plan_that_it_was_begun() -> None:
+    cell = Cell(mongodb())
+    await cell.settle()
+    text = next(obj for obj in cell.server.all(CONFIG_MAPS) if obj["metadata"]["name"] == "x-hostconf")["data"]["replset.json"]
+    assert ReplsetPlan.from_json(text).replica_set_id == "set-1"
+
+
+async def test_a_plan_for_another_set_changes_nothing_and_is_said() -> None:
+    cell, plan = await over_two_clusters()
+    version = len(cell.mongos.history)
+    publish(cell, replace(plan, generation=2, members=plan.members[:1], replica_set_id="another"))
+    await cell.looks(6)
+    assert len(cell.mongos.history) == version
+    assert cell.condition("Stalled")["reason"] == "PlanConflict"
+
+
+def state(host: str, number: int, code: int = SECONDARY, *, healthy: bool = True, me: bool = False) -> MemberState:
+    names = {PRIMARY: "PRIMARY", SECONDARY: "SECONDARY"}
+    return MemberState(id=number, host=host, state=code, state_name=names.get(code, "DOWN"), healthy=healthy, is_self=me)
+
+
+def status(*states: MemberState) -> SetStatus:
+    mine = next((entry.state for entry in states if entry.is_self), SECONDARY)
+    return SetStatus(set_name="x", my_state=mine, term=1, members=states)
+
+
+def config(*hosts: str, set_id: str = "set-1") -> SetConfig:
+    members = [{"_id": number, "host": host, "votes": 1, "priority": 1} for number, host in enumerate(hosts)]
+    document = {"_id": "x", "version": 3, "term": 1, "settings": {"replicaSetId": set_id}, "members": members}
+    return SetConfig.from_document(document)
+
+
+def own(ordinal: int, *, revision: str = "old", runs: bool = True) -> OwnMember:
+    annotations = {"middleware.fedstate.io/revision": revision}
+    containers = [{"name": "mongod", "state": {"running": {}} if runs else {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    template = {"metadata": {"annotations": {"middleware.fedstate.io/revision": "new"}}}
+    return OwnMember(
+        ordinal=ordinal,
+        name=f"x-replset-{ordinal}",
+        host=f"h{ordinal}:1",
+        pod={"metadata": {"annotations": annotations}, "status": {"containerStatuses": containers}},
+        stateful_set={"metadata": {"generation": 1}, "spec": {"template": template}, "status": {"observedGeneration": 1}},
+    )
+
+
+RETIRING = ReplsetPlan(
+    replset_name="x",
+    generation=2,
+    initiator="c1",
+    retiring=(RetiringMember(host="h1:1", cluster="c1", member="x-replset-1"),),
+    replica_set_id="set-1",
+)
+
+
+@pytest.mark.parametrize(
+    ("committed", "live", "set_id", "itself", "may"),
+    [
+        (True, ("h0:1",), "set-1", "", True),
+        (False, ("h0:1",), "set-1", "", False),
+        (True, ("h0:1", "h1:1"), "set-1", "", False),
+        (True, ("h0:1", "former:1"), "set-1", "former:1", False),
+        (True, ("h0:1",), "another", "", False),
+    ],
+    ids=["out", "not committed", "still in", "in under its former address", "out of a set that is not ours"],
+)
+def test_a_member_stops_only_when_the_configuration_in_force_has_it_no_more(
+    committed: bool, live: tuple[str, ...], set_id: str, itself: str, may: bool
+) -> None:
+    view = SetView(primary_host="h0:1", config=config(*live, set_id=set_id), committed=committed)
+    said = status(state("h0:1", 0, PRIMARY), state(itself, 1, me=True)) if itself else None
+    reading = SetReading(members={"h1:1": MemberReading(probe=Probe.SAME_SET, status=said)}, view=view)
+    assert may_stop(own(1), RETIRING, reading) is may
+
+
+async def test_a_member_that_only_a_primary_cut_off_from_the_rest_has_removed_is_not_stopped() -> None:
+    cell, plan = await over_two_clusters()
+    leads, follows = plan.members
+    mongos = cell.mongos
+    mongos.step_down(leads.host)
+    mongos.tick()
+    assert mongos.primary == follows.host
+    gone = RetiringMember(host=leads.host, cluster="c1", member=leads.member)
+    cell.change(members=0)
+    publish(cell, replace(plan, generation=2, members=(follows,), retiring=(gone,)))
+    installed = mongos.config_of(follows.host)
+    alone = installed | {"version": installed["version"] + 1, "members": [m for m in installed["members"] if m["_id"] == 1]}
+    mongos.mongods[follows.host].config = alone
+    committed, mongos.committed = mongos.committed, lambda: False  # type: ignore[method-assign]
+    await cell.look()
+    await cell.look()
+    assert cell.names(STATEFUL_SETS) == ["x-replset-0"]
+    mongos.committed = committed  # type: ignore[method-assign]
+    await cell.looks(3)
+    assert cell.names(STATEFUL_SETS) == []
+
+
+def set_of_three(*, restarted: bool = False) -> SetReading:
+    """h0 leads; with `restarted` h2 has just been made anew and does not answer yet, which h0 has not noticed."""
+    states = [state("h0:1", 0, PRIMARY), state("h1:1", 1), state("h2:1", 2)]
+    states = [replace(entry, optime=1.0) for entry in states]
+
+    def said_by(number: int) -> MemberReading:
+        if restarted and number == 2:
+            return MemberReading(probe=Probe.UNREACHABLE)
+        mine = [replace(entry, is_self=entry.id == number) for entry in states]
+        return MemberReading(probe=Probe.SAME_SET, status=status(*mine))
+
+    view = SetView(
+        primary_host="h0:1", primary_is_own=True, config=config("h0:1", "h1:1", "h2:1"), status=status(*states), committed=True
+    )
+    return SetReading(members={f"h{n}:1": said_by(n) for n in range(3)}, view=view, primary_address="h0:1")
+
+
+def test_a_restarted_member_has_to_say_itself_that_it_serves_before_the_next_is_restarted() -> None:
+    members = [own(0), own(1), own(2, revision="new")]
+    assert isinstance(next_rollout_step(members, "new", set_of_three(restarted=True)), Hold)
+    assert next_rollout_step(members, "new", set_of_three()) == Restart(member=members[1])
+
+
+def test_members_that_the_operator_cannot_see_are_not_restarted_as_if_they_were_down() -> None:
+    blind = SetReading(members={f"h{n}:1": MemberReading(probe=Probe.REFUSED) for n in range(3)})
+    assert isinstance(next_rollout_step([own(0), own(1), own(2)], "new", blind), Hold)
+    crashing = own(1, runs=False)
+    assert next_rollout_step([own(0), crashing, own(2)], "new", blind) == Restart(member=crashing)
+    alone = own(0)
+    assert next_rollout_step([alone], "new", blind) == Restart(member=alone)
+
+
+def test_a_primary_whose_address_has_changed_still_hands_over_first() -> None:
+    reading = set_of_three()
+    moved = [replace(own(0), host="new:1"), own(1, revision="new"), own(2, revision="new")]
+    answers = {"new:1": reading.members["h0:1"], "h1:1": reading.members["h1:1"], "h2:1": reading.members["h2:1"]}
+    assert next_rollout_step(moved, "new", replace(reading, members=answers)) == HandOver(member=moved[0])
