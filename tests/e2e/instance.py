@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS, auth_secret_name
 from fedstate.kube.errors import NotFound, TransportError
@@ -16,7 +17,9 @@ from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import PODS, SECRETS, STATEFUL_SETS
 from fedstate.local import demo
 from tests.e2e.system import HEALTHY, System
+from tests.e2e.witness import Witness
 
+logger = logging.getLogger(__name__)
 POLL = 0.2
 
 
@@ -101,9 +104,63 @@ class Instance:
 
     async def delete(self) -> None:
         """kubectl delete, which returns when the instance is gone; then nothing of it may run anywhere."""
+        begun = time.monotonic()
         await self.system.kubectl("-n", self.namespace, "delete", f"mcm/{self.name}", f"--timeout={HEALTHY:.0f}s")
         for cluster in self.system.instance.clusters:
             await self.nothing_left_in(cluster, timeout=30)
+        logger.info("deletion took %.1f s", time.monotonic() - begun)
+
+
+@dataclass(slots=True)
+class StatusWitness:
+    """Compares what the status says with what the set itself says, all the time, and remembers the longest disagreements in seconds."""
+
+    instance: Instance = field(repr=False)
+    witness: Witness = field(repr=False)
+    wrong_primary: float = 0.0
+    healthy_without_primary: float = 0.0
+    healthy_with_dead_members: float = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        async with self.instance.system.control_plane() as client:
+            since: dict[str, float] = {}
+            while True:
+                seen = await client.get(MULTI_CLOUD_MONGODBS, self.instance.name, self.instance.namespace)
+                for name in self._disagreements(seen):
+                    began = since.setdefault(name, time.monotonic())
+                    setattr(self, name, max(getattr(self, name), time.monotonic() - began))
+                since = {name: since[name] for name in self._disagreements(seen)}
+                await asyncio.sleep(POLL)
+
+    def _disagreements(self, seen: KubeObject) -> list[str]:
+        status, now = seen["status"], self.witness.now
+        shown = status.get("primary", {}).get("host")
+        healthy = status["state"] == "Health"
+        found = {
+            "wrong_primary": now.primary is not None and shown != now.primary,
+            "healthy_without_primary": healthy and now.primary is None,
+            "healthy_with_dead_members": healthy and bool(now.dead),
+        }
+        return [name for name, holds in found.items() if holds]
+
+    @property
+    def longest(self) -> float:
+        return max(self.wrong_primary, self.healthy_without_primary, self.healthy_with_dead_members)
+
+
+@asynccontextmanager
+async def comparing(made: Instance, witness: Witness) -> AsyncIterator[StatusWitness]:
+    """Compares in the background while the block runs."""
+    found = StatusWitness(instance=made, witness=witness)
+    task = asyncio.create_task(found.run(), name="status witness")
+    try:
+        yield found
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
 
 
 @asynccontextmanager

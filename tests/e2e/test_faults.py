@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +13,19 @@ from fedstate.api.conditions import Condition, ConditionType, conditions_of, fin
 from fedstate.kube.objects import KubeObject
 from fedstate.local.demo import members_of, primary_of
 from fedstate.local.writer import Writer, connection_string, writing
-from tests.e2e.instance import Instance, instance
+from tests.e2e.instance import Instance, comparing, instance
 from tests.e2e.kills import operators_killed
 from tests.e2e.system import System, dump
 from tests.e2e.witness import Witness, witnessing
 
+logger = logging.getLogger(__name__)
 pytestmark = [pytest.mark.e2e, pytest.mark.mongod, pytest.mark.kubectl, pytest.mark.timeout(300)]
 
 ELECTION = 25.0
 """A dead primary is noticed after 10 s; the rest is the machine's."""
 HANDOVER = 12.0
 FOLLOWS = 30.0
+"""The longest that the status may be behind the set."""
 LARGEST_STEP = 4
 """Configuration versions between two looks; a forced one jumps by at least 10 000."""
 
@@ -48,7 +51,7 @@ async def live(orders: Instance) -> None:
     addresses = created["status"]["externalAddr"]
     uri = connection_string(addresses, replica_set=orders.name, user="root", password=password)
     async with witnessing(addresses.split(","), user="root", password=password) as witness:
-        async with writing(uri) as writer:
+        async with writing(uri) as writer, comparing(orders, witness) as compared:
             with timed("scale out"):
                 await scale_out(orders, writer, witness)
             with timed("kill primary"):
@@ -58,6 +61,8 @@ async def live(orders: Instance) -> None:
             with timed("scale in"):
                 await scale_in(orders, writer, witness)
             assert await writer.missing() == []
+        assert compared.longest < FOLLOWS, compared
+        logger.info("%s, without a primary for %s s, %d writes", compared, witness.gaps(), len(writer.acknowledged))
         assert_nothing_was_forced(witness)
 
 
@@ -174,3 +179,4 @@ def timed(what: str) -> Iterator[None]:
     except BaseException as error:
         error.add_note(f"during: {what}, after {time.monotonic() - begun:.1f} s")
         raise
+    logger.info("%s took %.1f s", what, time.monotonic() - begun)

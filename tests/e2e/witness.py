@@ -35,6 +35,8 @@ class Sample:
     at: float
     primary: str | None
     configuration: Configuration | None
+    dead: frozenset[str] = frozenset()
+    """Members of that configuration that gave no answer."""
 
 
 @dataclass(slots=True)
@@ -42,10 +44,10 @@ class Witness:
     """Everything seen since it began to look. Members are found through the configuration itself."""
 
     user: str
-    password: str
+    password: str = field(repr=False)
     hosts: set[str]
-    samples: list[Sample] = field(default_factory=list)
-    _clients: dict[str, AsyncMongoClient[dict[str, Any]]] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list, repr=False)
+    _clients: dict[str, AsyncMongoClient[dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -107,15 +109,18 @@ class Witness:
 
     async def _look(self) -> Sample:
         at = time.monotonic()
-        answers = [answer for answer in await asyncio.gather(*map(self._ask, sorted(self.hosts))) if answer is not None]
-        if not answers:
+        hosts = sorted(self.hosts)
+        answers = dict(zip(hosts, await asyncio.gather(*map(self._ask, hosts)), strict=True))
+        given = {host: answer for host, answer in answers.items() if isinstance(answer, Configuration)}
+        if not given:
             return Sample(at=at, primary=None, configuration=None)
-        host, configuration = max(answers, key=lambda answer: (answer[1].term, answer[1].version))
+        host, configuration = max(given.items(), key=lambda item: (item[1].term, item[1].version))
         self.hosts |= configuration.hosts
-        return Sample(at=at, primary=host, configuration=configuration)
+        dead = frozenset(host for host in configuration.hosts if answers.get(host, True) is False)
+        return Sample(at=at, primary=host, configuration=configuration, dead=dead)
 
-    async def _ask(self, host: str) -> tuple[str, Configuration] | None:
-        """The configuration of a member if it is primary."""
+    async def _ask(self, host: str) -> Configuration | bool:
+        """The configuration of a member if it is primary, else whether it answers."""
         client = self._clients.get(host)
         if client is None:
             client = self._clients[host] = AsyncMongoClient(
@@ -126,11 +131,11 @@ class Witness:
         try:
             async with asyncio.timeout(2 * ANSWER):
                 if not (await client.admin.command("hello")).get("isWritablePrimary"):
-                    return None
+                    return True
                 config = (await client.admin.command("replSetGetConfig"))["config"]
         except (PyMongoError, TimeoutError):
-            return None
-        return host, Configuration(
+            return False
+        return Configuration(
             term=int(config["term"]), version=int(config["version"]), hosts=frozenset(m["host"] for m in config["members"])
         )
 
