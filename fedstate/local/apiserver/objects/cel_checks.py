@@ -35,7 +35,7 @@ def check_fields(source: str, node: Node) -> None:
         here: Node | None = node
         position = match.end(1)
         for name in names:
-            if here is None or here.preserve_unknown or not here.properties:
+            if here is None or here.preserve_unknown or here.type != "object" or here.additional is not None:
                 break
             below = next((child for field, child in here.properties.items() if escaped(field) == name), None)
             if below is None and not here.embedded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from fedstate.local.apiserver.objects.fielderrors import FieldError, forbidden, invalid, not_supported, required
@@ -151,7 +152,7 @@ def _value_only(option: Any, path: str, structure: Obj) -> Iterator[FieldError]:
 def _default_errors(schema: Obj, path: str) -> Iterator[FieldError]:
     if "default" in schema:
         for error in value_errors(schema["default"], compile_node(schema)):
-            yield invalid(f"{path}.default", schema["default"], error.message)
+            yield replace(error, field=f"{path}.default")
     for name, child in (schema.get("properties") or {}).items():
         yield from _default_errors(child, f"{path}.properties[{name}]")
     for key in ("items", "additionalProperties"):
