@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fedstate.api.configfile import FILE_NAME, config_problem, custom_text
 from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import (
+    AUTH_KEYFILE,
     HOSTCONF_REPLSET,
     LABEL_INSTANCE_UID,
     auth_secret_name,
@@ -24,9 +25,9 @@ from fedstate.dataplane.holdings import Holdings, OwnMember
 from fedstate.dataplane.inputs import Inputs
 from fedstate.dataplane.look import Problem
 from fedstate.dataplane.members import Roster, Seat
-from fedstate.dataplane.mongodconf import BUILT_IN_CONFIGS, mongod_conf
+from fedstate.dataplane.mongodconf import BUILT_IN_CONFIGS, KEYFILE_PATH, mongod_conf
 from fedstate.dataplane.naming import claim_template_name, mongod_conf_name
-from fedstate.dataplane.pods import PodInputs
+from fedstate.dataplane.pods import MONGOD_CONTAINER, PodInputs
 from fedstate.dataplane.specs import (
     auth_secret,
     hostconf_config_map,
@@ -67,14 +68,19 @@ class Provision:
         self._inputs = inputs
         self._writer = writer
 
-    async def credentials(self, mongo: MongoDB) -> tuple[Credentials | None, tuple[Problem, ...]]:
-        """Read the Secret of the instance; make it first where no federation does."""
+    async def credentials(self, mongo: MongoDB, *, running: OwnMember | None) -> tuple[Credentials | None, tuple[Problem, ...]]:
+        """Read the Secret of the instance; make it first where no federation does.
+
+        Once any member is `running`, its keyfile cannot be made again: a new one would lock everybody out.
+        """
         key = Key(mongo.namespace, auth_secret_name(mongo.name))
         secret = await self._inputs.find(SECRETS, key)
         if not mongo.federated:
             password, problem = await self._root_password(mongo)
             if problem is not None:
                 return (read_credentials(secret)[0] if secret is not None else None), (problem,)
+            if running is not None and not secret_text(secret, AUTH_KEYFILE):
+                return None, (_keyfile_lost(key.name, running),)
             intent = auth_secret(mongo, secret, password, os.urandom)
             await self._writer.ensure(SECRETS, intent, secret)
             secret = intent
@@ -101,6 +107,7 @@ class Provision:
         live = self._inputs.cached(CONFIG_MAPS, Key(mongo.namespace, mongod_conf_name(mongo.name)))
         custom, problem = await self._custom_configuration(mongo)
         problems = [problem] if problem is not None else []
+        problems += await self._pull_secret(mongo)
         if problem is not None and problem.blocking and live is None:
             return None, tuple(problems)
         conf = mongod_conf(
@@ -117,6 +124,16 @@ class Provision:
         for resource, intent in self._accessories(mongo, instance_uid):
             await self._ensure(resource, intent, self._inputs.cached(resource, Key(mongo.namespace, intent["metadata"]["name"])))
         return pods, tuple(problems)
+
+    async def _pull_secret(self, mongo: MongoDB) -> list[Problem]:
+        """Pods start without it, if nodes have the image or need no sign-in; but nobody would know why others do not."""
+        name = mongo.image_pull_secret.name
+        if not name or await self._inputs.find(SECRETS, Key(mongo.namespace, name)) is not None:
+            return []
+        message = (
+            f"spec.imagePullSecret: Secret {name} does not exist in namespace {mongo.namespace}; create it or remove the field"
+        )
+        return [Problem(reason="MissingReference", message=message, blocking=False)]
 
     def _accessories(self, mongo: MongoDB, instance_uid: str) -> list[tuple[Resource, KubeObject]]:
         found: list[tuple[Resource, KubeObject]] = []
@@ -188,7 +205,7 @@ class Provision:
         try:
             return ReplsetPlan.from_json((config_map.get("data") or {}).get(HOSTCONF_REPLSET, "")), ()
         except FedstateError as error:
-            return None, (Problem(reason="PlanUnreadable", message=f"ConfigMap {key.name}: {error}"),)
+            return None, (Problem(reason="PlanUnreadable", message=f"ConfigMap {key.name}: {error}; restore it"),)
 
     async def live_plan(self, mongo: MongoDB, instance_uid: str) -> ReplsetPlan | None:
         """The plan from the server itself: a plan that follows a stale one could give a number away twice."""
@@ -206,6 +223,15 @@ class Provision:
 
     async def _ensure(self, resource: Resource, intent: KubeObject, live: KubeObject | None) -> bool:
         return await self._writer.ensure(resource, intent, live)
+
+
+def _keyfile_lost(secret: str, member: OwnMember) -> Problem:
+    command = f"kubectl exec {member.name}-0 -c {MONGOD_CONTAINER} -- cat {KEYFILE_PATH}"
+    message = (
+        f"Secret {secret} has no key {AUTH_KEYFILE} any more, and without it nobody signs in to the running members; "
+        f"put back what this prints: {command}"
+    )
+    return Problem(reason="SecretInvalid", message=message)
 
 
 def _claimed(stateful_set: KubeObject | None) -> str | None:

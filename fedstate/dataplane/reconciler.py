@@ -93,7 +93,8 @@ class MongoDBReconciler:
         parts, mongo, uid = self._parts, look.mongo, look.stance.instance_uid
         await parts.writer.set_finalizers(obj, _with(finalizers_of(obj), FINALIZER_MONGODB))
         await parts.writer.mark_namespace(parts.inputs.namespace(key.namespace), holds=True)
-        credentials, problems = await parts.provision.credentials(mongo)
+        running = next((member for member in look.holdings.members if member.pod is not None), None)
+        credentials, problems = await parts.provision.credentials(mongo, running=running)
         pods, more = await parts.provision.configuration(mongo, uid)
         plan, unreadable = parts.provision.plan(mongo, uid)
         look = replace(look, plan=plan, problems=(*problems, *more, *unreadable))
@@ -102,7 +103,7 @@ class MongoDBReconciler:
         if credentials is not None:
             look = await self._read(look, credentials)
         look = await self._provide(key, look, pods if credentials is not None else None)
-        if not mongo.federated:
+        if not mongo.federated and not unreadable:
             look = await self._plan(look)
         if credentials is not None:
             look = await self._steer(obj, look, credentials)
@@ -211,7 +212,7 @@ class MongoDBReconciler:
         foreign = look.stance.reason in ("ForeignCluster", "ForeignInstance")
         if look.holdings.members and not foreign:
             plan, _ = self._parts.provision.plan(look.mongo, look.stance.instance_uid)
-            credentials, _ = await self._parts.provision.credentials(look.mongo)
+            credentials, _ = await self._parts.provision.credentials(look.mongo, running=look.holdings.members[0])
             look = replace(look, plan=plan)
             if credentials is not None:
                 look = await self._read(look, credentials)

@@ -168,6 +168,7 @@ class References:
     root_password: str | None = field(default=None, repr=False)
     config: Mapping[str, str] | None = None
     pull_secret: KubeObject | None = field(default=None, repr=False)
+    keyfile_lost: bool = False
     problems: tuple[str, ...] = ()
 
 

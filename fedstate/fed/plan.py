@@ -155,7 +155,7 @@ def _configs_in_use(observed: Observed, roster: Roster, template: KubeObject | N
 def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) -> list[Action]:
     objects, references = observed.objects, observed.references
     actions: list[Action] = []
-    if not is_complete(objects.auth):
+    if not is_complete(objects.auth) and not references.keyfile_lost:
         secret = auth_secret(
             instance.namespace,
             instance.name,
