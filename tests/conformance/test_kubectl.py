@@ -14,6 +14,7 @@ import yaml
 
 from fedstate.kube.client import KubeClient
 from tests.conformance.conftest import Server, config_map
+from tests.e2e.system import kubectl_path
 
 pytestmark = pytest.mark.kubectl
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -194,7 +195,7 @@ def test_edit_goes_through_an_editor(server: Server, namespace: str, tmp_path: P
     editor.write_text("#!/bin/sh\nsed -i 's/old/new/' \"$1\"\n")
     editor.chmod(0o755)
     answer = subprocess.run(
-        ["env", f"KUBE_EDITOR={editor}", "kubectl", "--kubeconfig", str(server.kubeconfig), "edit", "cm", "a", "-n", namespace],
+        ["env", f"KUBE_EDITOR={editor}", kubectl_path(), "--kubeconfig", str(server.kubeconfig), "edit", "cm", "a", "-n", namespace],
         capture_output=True, text=True, timeout=15, check=False,
     )  # fmt: skip
     assert answer.stdout == "configmap/a edited\n", answer.stderr
@@ -238,7 +239,7 @@ def test_wait_for_a_condition_and_for_deletion(server: Server, namespace: str, o
 
 def test_get_watch_follows_changes(server: Server, namespace: str) -> None:
     watching = subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(server.kubeconfig), "get", "cm", "-n", namespace, "-w", "-o", "name", "--field-selector=metadata.name=a"],
+        [kubectl_path(), "--kubeconfig", str(server.kubeconfig), "get", "cm", "-n", namespace, "-w", "-o", "name", "--field-selector=metadata.name=a"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
