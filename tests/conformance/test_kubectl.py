@@ -239,7 +239,10 @@ def test_wait_for_a_condition_and_for_deletion(server: Server, namespace: str, o
 
 def test_get_watch_follows_changes(server: Server, namespace: str) -> None:
     watching = subprocess.Popen(
-        [kubectl_path(), "--kubeconfig", str(server.kubeconfig), "get", "cm", "-n", namespace, "-w", "-o", "name", "--field-selector=metadata.name=a"],
+        [
+            kubectl_path(), "--kubeconfig", str(server.kubeconfig),
+            "get", "cm", "-n", namespace, "-w", "-o", "name", "--field-selector=metadata.name=a",
+        ],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
