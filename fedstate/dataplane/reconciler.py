@@ -177,6 +177,13 @@ class MongoDBReconciler:
         if stamp is not None and look.plan.generation < stamp.plan_generation:
             message = f"the stamp is of plan {stamp.plan_generation}, the plan that has arrived is {look.plan.generation}"
             return Wait(reason="PlanOutdated", message=message)
+        before = look.previous.get("federation") or {}
+        had = max(int(before.get("planGeneration") or 0), int(before.get("hostconfGeneration") or 0))
+        if stamp is not None and before.get("instanceUID") == stamp.instance_uid and look.plan.generation < had:
+            message = (
+                f"the plan that has arrived is {look.plan.generation}, but plan {had} was here before; it is not gone back to"
+            )
+            return Wait(reason="PlanOutdated", message=message)
         return next_step(look.reading.view, look.plan, look.stance.cluster)
 
     async def _roll(self, obj: KubeObject, look: Look, credentials: Credentials) -> Look:

@@ -176,7 +176,8 @@ def _federation(look: Look) -> dict[str, Any]:
         followed = stamp.plan_generation
     result = {"cluster": stamp.cluster, "instanceUID": stamp.instance_uid, "planGeneration": followed}
     if look.plan is not None:
-        result["hostconfGeneration"] = look.plan.generation
+        had = int(before.get("hostconfGeneration") or 0) if before.get("instanceUID") == stamp.instance_uid else 0
+        result["hostconfGeneration"] = max(look.plan.generation, had)
     return result
 
 

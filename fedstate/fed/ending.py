@@ -86,7 +86,8 @@ def _stamped(observed: Observed, pending: Mapping[str, Pending]) -> list[Action]
     desired = override_policy(
         observed.namespace, observed.name, tasks, instance_uid=observed.uid or _former_uid(pending), plan=observed.plan
     )
-    return applied(OVERRIDE_POLICIES, observed.objects.override, desired)
+    standing = observed.objects.override
+    return applied(OVERRIDE_POLICIES, standing, desired, unchanged_since_read=standing is not None)
 
 
 def _former_uid(pending: Mapping[str, Pending]) -> str:

@@ -6,6 +6,7 @@ Copies, since Karmada lets one policy claim an object: two instances may share a
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,25 @@ from fedstate.api.replset import ReplsetPlan, hostconf_data
 from fedstate.kube.objects import KubeObject
 
 CONFIG_COMPONENT = "config"
+
+_FIELDS = {
+    "spec.members": "spec.replicaset",
+    "spec.image": "spec.imageSetting.image",
+    "spec.imagePullSecret": "spec.imageSetting.imagePullSecret",
+    "spec.customConfigRef": "spec.config.configRef",
+    "spec.persistence.storageClassName": "spec.storage.storageClass",
+    "spec.persistence.storage": "spec.storage.storageSize",
+    "spec.resources": "spec.resource",
+    "spec.metricsExporterSpec": "spec.export",
+    "spec.podSpec": "spec.member.podSpec",
+}
+"""What the owner of the instance calls the fields of the template."""
+_FIELD = re.compile(rf"({'|'.join(re.escape(name) for name in sorted(_FIELDS, key=len, reverse=True))})(?![A-Za-z])")
+
+
+def in_owners_terms(message: str) -> str:
+    """What a data plane says of the template's fields, said of the instance's."""
+    return _FIELD.sub(lambda found: _FIELDS[found[1]], message)
 
 
 def config_copy_name(instance: str, data: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fedstate.api.conditions import Condition, ConditionType, conditions_of
+from fedstate.api.conditions import Condition, ConditionType, Reason, conditions_of, find_condition
 from fedstate.api.federated import MultiCloudMongoDB
 from fedstate.api.karmada import aggregated_statuses, cluster_ready, vip_of
 from fedstate.api.replset import ReplsetPlan
@@ -47,6 +47,8 @@ class MemberReport:
     retiring: bool
     arbiter: bool
     revision: str
+    unreadable: bool = False
+    """It runs, but its data plane cannot speak to it."""
 
     @classmethod
     def from_status(cls, entry: Mapping[str, Any]) -> "MemberReport":
@@ -62,6 +64,7 @@ class MemberReport:
             retiring=bool(entry.get("retiring")),
             arbiter=bool(entry.get("arbiter")) or entry.get("role") == "ARBITER",
             revision=str(entry.get("revision") or ""),
+            unreadable=bool(entry.get("message")),
         )
 
 
@@ -93,6 +96,11 @@ class ClusterReport:
         return int((self.status.get("federation") or {}).get("planGeneration") or 0)
 
     @property
+    def newest_generation(self) -> int:
+        """The newest plan that the cluster is known to have had."""
+        return max(self.plan_generation, int((self.status.get("federation") or {}).get("hostconfGeneration") or 0))
+
+    @property
     def members_asked(self) -> int | None:
         """The number of members in the spec that the data plane has acted upon."""
         members = (self.status.get("currentInfo") or {}).get("members")
@@ -117,8 +125,14 @@ class ClusterReport:
     @property
     def stalled(self) -> Condition | None:
         """What keeps the data plane there from going on until a human does something; None while nothing does."""
-        stalled = (c for c in conditions_of({"status": self.status}) if c.type == ConditionType.STALLED)
-        return next((condition for condition in stalled if condition.is_true), None)
+        stalled = find_condition(conditions_of({"status": self.status}), ConditionType.STALLED)
+        return stalled if stalled is not None and stalled.is_true else None
+
+    @property
+    def remark(self) -> str:
+        """What deserves to be seen although the members there serve."""
+        ready = find_condition(conditions_of({"status": self.status}), ConditionType.READY)
+        return ready.message if ready is not None and ready.is_true else ""
 
     def about(self, instance_uid: str) -> bool:
         """Whether the report is that cluster's own word on that very instance."""
@@ -168,7 +182,6 @@ class References:
     root_password: str | None = field(default=None, repr=False)
     config: Mapping[str, str] | None = None
     pull_secret: KubeObject | None = field(default=None, repr=False)
-    keyfile_lost: bool = False
     problems: tuple[str, ...] = ()
 
 
@@ -220,9 +233,12 @@ class Observed:
     @property
     def stalled(self) -> Mapping[str, Condition]:
         """By cluster, what its data plane says that only a human can mend; of those clusters that can be believed."""
-        reports = {cluster: self.own_report(cluster) for cluster in sorted(self.reports) if self.alive(cluster)}
-        found = {cluster: report.stalled for cluster, report in reports.items() if report is not None}
-        return {cluster: condition for cluster, condition in found.items() if condition is not None}
+        found = {cluster: self.reports[cluster].stalled for cluster in sorted(self.reports) if self.alive(cluster)}
+        return {
+            cluster: condition
+            for cluster, condition in found.items()
+            if condition is not None and (self.reports[cluster].about(self.uid) or condition.reason == Reason.FOREIGN_INSTANCE)
+        }
 
     def trouble_with(self, cluster: str) -> str:
         """Why the cluster is not alive, in words."""

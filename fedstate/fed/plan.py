@@ -17,7 +17,7 @@ from fedstate.fed.ending import plan_for_cleanup, plan_for_deletion
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
 from fedstate.fed.policies import clusters_of, override_policy, propagation_policy, tasks_of
-from fedstate.fed.recovery import plan_is_lost, recovered_plan
+from fedstate.fed.recovery import keyfile_is_lost, plan_is_lost, recovered_plan
 from fedstate.fed.rollout import held_config_names, rollout_for, unchanged, with_rollout
 from fedstate.fed.roster import Roster, let_go, roster_for, vip_for
 from fedstate.kube.objects import KubeObject, finalizers_of
@@ -41,6 +41,9 @@ def plan_for(observed: Observed, entropy: Entropy) -> FederationPlan:
         stage = Stage.BLOCKED if problems else Stage.UNPLACED
         waiting = () if problems else ("a placement (the annotation schedulerResult)",)
         return FederationPlan(stage=stage, actions=tuple(_claim(observed)), waiting=waiting, problems=problems)
+    lost = keyfile_is_lost(observed)
+    if lost is not None:
+        return FederationPlan(stage=Stage.BLOCKED, actions=tuple(_claim(observed)), problems=(lost,))
     if plan_is_lost(observed):
         recovered = recovered_plan(observed)
         if recovered is None:
@@ -93,7 +96,7 @@ def placement_problems(observed: Observed, placement: Placement) -> tuple[str, .
     for entry in placement.clusters:
         vip = vip_for(observed, entry.cluster, current)
         if entry.cluster not in observed.clusters and entry.cluster not in current:
-            problems.append(f"{where}: cluster {entry.cluster} is not joined to Karmada")
+            problems.append(f"{where}: cluster {entry.cluster} is not joined to Karmada; join it, or place its members elsewhere")
         elif not vip:
             problems.append(f"{where}: cluster {entry.cluster} has no VIP; set the label vip on the Cluster {entry.cluster}")
         elif (problem := vip_problem(vip)) is not None:
@@ -128,7 +131,8 @@ def _distribution(observed: Observed, instance: MultiCloudMongoDB, roster: Roste
         desired = members.hostconf(namespace, name, observed.uid, roster.plan)
         actions += applied(CONFIG_MAPS, objects.hostconf, desired, unchanged_since_read=True)
     override = override_policy(namespace, name, roster.tasks.values(), instance_uid=observed.uid, plan=roster.plan)
-    actions += applied(OVERRIDE_POLICIES, objects.override, override)
+    # Bound to what was read: a process that was held up for long must not bring back an order that has been withdrawn.
+    actions += applied(OVERRIDE_POLICIES, objects.override, override, unchanged_since_read=objects.override is not None)
     configs = _configs_in_use(observed, roster, template)
     policy = propagation_policy(
         namespace, name, clusters=roster.staying, dependencies=_dependencies(instance, configs), preserve=True
@@ -155,7 +159,7 @@ def _configs_in_use(observed: Observed, roster: Roster, template: KubeObject | N
 def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) -> list[Action]:
     objects, references = observed.objects, observed.references
     actions: list[Action] = []
-    if not is_complete(objects.auth) and not references.keyfile_lost:
+    if not is_complete(objects.auth):
         secret = auth_secret(
             instance.namespace,
             instance.name,

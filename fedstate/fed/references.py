@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from fedstate.api.configfile import config_problem
 from fedstate.api.federated import MultiCloudMongoDB
-from fedstate.api.naming import auth_secret_name
-from fedstate.fed.auth import is_complete, keyfile_of
+from fedstate.fed.auth import is_complete
 from fedstate.fed.observed import Karmada, References
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import NotFound
@@ -19,8 +18,6 @@ _LOGIN_KEY = ".dockerconfigjson"
 async def read_references(client: KubeClient, instance: MultiCloudMongoDB, objects: Karmada) -> References:
     """What the instance refers to; what is missing becomes a problem that names the field and the remedy."""
     references = References()
-    if objects.template is not None and keyfile_of(objects.auth) is None:
-        references = await _with_lost_keyfile(client, instance, references)
     if not is_complete(objects.auth):
         references = await _with_root_password(client, instance, references)
     if instance.config_ref:
@@ -36,18 +33,6 @@ async def read_references(client: KubeClient, instance: MultiCloudMongoDB, objec
         else:
             references = replace(references, pull_secret=found)
     return references
-
-
-async def _with_lost_keyfile(client: KubeClient, instance: MultiCloudMongoDB, references: References) -> References:
-    """A cache may be behind; the server itself is asked before something that cannot be made again is called lost."""
-    name = auth_secret_name(instance.name)
-    if keyfile_of(await _get(client, SECRETS, name, instance.namespace)) is not None:
-        return references
-    problem = (
-        f"Secret {instance.namespace}/{name} with the keyfile of the running members is gone; "
-        f"copy it, labels included, from a member cluster, where it still is in the same namespace"
-    )
-    return replace(references, keyfile_lost=True, problems=(*references.problems, problem))
 
 
 async def _with_config(client: KubeClient, instance: MultiCloudMongoDB, name: str, references: References) -> References:

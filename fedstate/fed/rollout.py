@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedstate.api.replset import ReplsetPlan
-from fedstate.fed.observed import Observed
+from fedstate.api.replset import PlanMember, ReplsetPlan
+from fedstate.fed.observed import SERVING_ROLES, Observed
 from fedstate.fed.policies import Task, tasks_of
 from fedstate.fed.roster import Roster
 from fedstate.kube.objects import KubeObject
@@ -117,20 +117,36 @@ class _Step:
 
     def _turn(self) -> str | None:
         """The cluster that may change now: one whose members are down anyway first, the primary's last, none while another is at it."""
-        down = [name for name in self.outdated if self.observed.alive(name) and self._has_members_down(name)]
+        # Where nobody serves, nobody who serves can be restarted: that turn may come while another cluster is at it.
+        down = [name for name in self.outdated if self.observed.alive(name) and self._members_down(name) == "all"]
         if down:
             return down[0]
         answering = [name for name in self.outdated if self.observed.alive(name) and self._followed(name)]
         busy = [n for n in self.current if n not in self.outdated and self.observed.alive(n) and not self._at_rest(n)]
-        if busy or not answering or not _can_spare_one(self.observed, self.plan):
+        if busy:
+            return None
+        ailing = [name for name in self.outdated if self.observed.alive(name) and self._members_down(name)]
+        if ailing:
+            return ailing[0]
+        if not answering or not _can_spare_one(self.observed, self.plan):
             return None
         leads = self.observed.primary_host
         homes = {member.host: member.cluster for member in (self.plan.members if self.plan is not None else ())}
         return min(answering, key=lambda name: (homes.get(leads or "") == name, name))
 
-    def _has_members_down(self, cluster: str) -> bool:
+    def _members_down(self, cluster: str) -> str:
+        """ "all", "some" or "" of its members are known to serve nobody; not to see them is not to know it."""
         own = [member for member in (self.plan.members if self.plan is not None else ()) if member.cluster == cluster]
-        return any(not self.observed.serving(member.host, cluster) for member in own)
+        down = [member for member in own if self._is_down(member)]
+        return "" if not down else "all" if len(down) == len(own) else "some"
+
+    def _is_down(self, member: PlanMember) -> bool:
+        role = self.observed.role_of(member.host, member.cluster)
+        if role != "UNKNOWN":
+            return role not in SERVING_ROLES
+        report = self.observed.own_report(member.cluster)
+        reported = (entry for entry in (report.members if report is not None else ()) if entry.name == member.member)
+        return any(not entry.ready and not entry.unreadable for entry in reported)
 
     def _followed(self, cluster: str) -> bool:
         report = self.observed.own_report(cluster)

@@ -145,8 +145,13 @@ class _Roster:
 
     def _initiator(self) -> str:
         """Chosen once. It changes only while nobody can have been told to initiate."""
-        previous = self.previous
+        previous, observed = self.previous, self.observed
         if previous is not None and previous.initiator and (previous.members or previous.initiator in self.wanted):
+            if not observed.initialised and not observed.alive(previous.initiator):
+                self.waiting.append(
+                    f"the return of {previous.initiator}, which is to begin the replica set and may have done so unseen: "
+                    f"{observed.trouble_with(previous.initiator)}; to begin without it, delete the instance and create it again"
+                )
             return previous.initiator
         order = {cluster: index for index, cluster in enumerate(self.wanted)}
         return max(self.wanted, key=lambda cluster: (self.wanted[cluster], -order[cluster]), default="")

@@ -10,6 +10,7 @@ from fedstate.api.naming import LABEL_INSTANCE, LABEL_NAME, replset_name
 from fedstate.api.placement import Placement
 from fedstate.api.replset import PlanMember, ReplsetPlan
 from fedstate.fed.health import Health, health_of
+from fedstate.fed.members import in_owners_terms
 from fedstate.fed.observed import ClusterReport, Observed
 from fedstate.fed.outcome import FederationPlan
 from fedstate.fed.plan import usable_placement
@@ -119,7 +120,9 @@ def _result(observed: Observed, cluster: str, plan: ReplsetPlan | None, placemen
         extras.append(("heartbeatTime", own.heartbeat if own is not None else ""))
         extras.append(("message", observed.trouble_with(cluster)))
     elif cluster in observed.stalled:
-        extras.append(("message", observed.stalled[cluster].message))
+        extras.append(("message", in_owners_terms(observed.stalled[cluster].message)))
+    elif own is not None:
+        extras.append(("message", in_owners_terms(own.remark)))
     return result | {name: value for name, value in extras if value}
 
 

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.api.conditions import Condition, ConditionType, InstanceState, MemberState, Reason, with_condition
-from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT
+from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, DEFAULT_SCHEDULER_NAME
 from fedstate.api.placement import Placement
+from fedstate.api.votes import MOST_VOTERS
 from fedstate.fed.health import Health
+from fedstate.fed.members import in_owners_terms
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
-from fedstate.fed.recovery import plan_is_lost
+from fedstate.fed.recovery import keyfile_is_lost, plan_is_lost
 from fedstate.kube.objects import annotations_of, generation_of
 
 OWNED = (
@@ -26,6 +28,9 @@ OWNED = (
     ConditionType.RECOVERY_REQUIRED,
 )
 """The types that the federation writes; the scheduler writes `Scheduled`."""
+
+ENOUGH_CLUSTERS = 3
+"""With these, no cluster has to hold half of the votes."""
 
 Verdict = tuple[ConditionType, str, str, str]
 
@@ -83,7 +88,10 @@ def _server_check(case: Case) -> Iterator[Verdict]:
         )
         yield ConditionType.SERVER_CHECK, "True", Reason.CHECK_SUCCESS, message
         return
-    message = f"The placement has {placement.total} members, spec.replicaset is {instance.replicaset}; the placement is followed as it is"
+    message = (
+        f"The placement has {_count(placement.total, 'member')}, spec.replicaset is {instance.replicaset}; the placement is followed "
+        f"as it is, until {instance.scheduler_name} changes the annotation {ANNOTATION_SCHEDULER_RESULT}"
+    )
     yield ConditionType.SERVER_CHECK, "False", Reason.CHECK_FAIL, message
 
 
@@ -92,7 +100,7 @@ def _server_scheduled(case: Case) -> Verdict:
     text = annotations_of(observed.raw or {}).get(ANNOTATION_SCHEDULER_RESULT)
     type_ = ConditionType.SERVER_SCHEDULED_RESULT
     problem = observed.placement_problem
-    if problem is None and not plan_is_lost(observed):
+    if problem is None and not _something_is_lost(observed):
         problem = next((p for p in case.plan.problems if p not in observed.references.problems), None)
     if not text:
         name = observed.instance.scheduler_name if observed.instance is not None else "the scheduler"
@@ -132,7 +140,7 @@ def _why_not_ready(case: Case) -> tuple[Reason, str]:
     if case.observed.deleting:
         return Reason.DELETING, "The instance is being deleted"
     if case.plan.stage is Stage.UNPLACED:
-        return Reason.WAITING_FOR_CLUSTERS, "The instance has not been placed yet"
+        return Reason.WAITING_FOR_CLUSTERS, f"The instance has not been placed yet; {_who_places(case)}"
     if case.plan.stage is Stage.BLOCKED:
         return Reason.FAILED, "; ".join(case.plan.problems)
     if health.state is InstanceState.UNKNOWN:
@@ -144,6 +152,13 @@ def _why_not_ready(case: Case) -> tuple[Reason, str]:
     if not health.has_majority:
         return Reason.NO_PRIMARY, f"Only {health.healthy_voters} of {health.voters} voters serve"
     return Reason.MEMBERS_NOT_READY, "; ".join(health.differences) or "; ".join(case.plan.waiting)
+
+
+def _who_places(case: Case) -> str:
+    name = case.observed.instance.scheduler_name if case.observed.instance is not None else DEFAULT_SCHEDULER_NAME
+    if name == DEFAULT_SCHEDULER_NAME:
+        return "the condition Scheduled says why"
+    return f"spec.scheduler.schedulerName leaves that to {name}"
 
 
 def _ready(case: Case) -> Verdict:
@@ -189,16 +204,20 @@ def _stalled(case: Case) -> Verdict:
     reason = Reason.PLACEMENT_INVALID
     if observed.references.problems:
         reason = Reason.MISSING_REFERENCE
-    elif plan_is_lost(observed):
+    elif _something_is_lost(observed):
         reason = Reason.FAILED
     return type_, "True", reason, "; ".join(case.plan.problems)
+
+
+def _something_is_lost(observed: Observed) -> bool:
+    return plan_is_lost(observed) or keyfile_is_lost(observed) is not None
 
 
 def _clusters_say(observed: Observed) -> str:
     """What keeps data planes from going on, once where several say the same."""
     by_message: dict[str, list[str]] = {}
     for cluster, condition in observed.stalled.items():
-        by_message.setdefault(condition.message, []).append(cluster)
+        by_message.setdefault(in_owners_terms(condition.message), []).append(cluster)
     return "; ".join(f"cluster {', '.join(clusters)}: {message}" for message, clusters in by_message.items())
 
 
@@ -209,11 +228,31 @@ def _quorum_safe(case: Case) -> Verdict:
     elections = [cluster for cluster, survival in health.survivals.items() if not survival.election]
     writes = [cluster for cluster, survival in health.survivals.items() if survival.election and not survival.majority_write]
     if not elections and not writes:
-        return type_, "True", Reason.SURVIVES_ANY_CLUSTER, "The set goes on by itself after the loss of any one cluster"
+        safe = "The set goes on by itself after the loss of any one cluster"
+        return type_, "True", Reason.SURVIVES_ANY_CLUSTER, "; ".join((safe, *_without_vote(case)))
     parts = [f"the loss of {cluster} would leave no majority to elect a primary" for cluster in elections]
     parts += [f"the loss of {cluster} would stop majority writes" for cluster in writes]
-    message = "; ".join(parts)
+    if elections and len(health.survivals) < ENOUGH_CLUSTERS:
+        parts.append(f"members in {ENOUGH_CLUSTERS} clusters would survive the loss of any one")
+    message = "; ".join((*parts, *_without_vote(case)))
     return type_, "False", Reason.QUORUM_AT_RISK, message[0].upper() + message[1:]
+
+
+def _without_vote(case: Case) -> Iterator[str]:
+    """Members that only copy data, and what would give them a vote; more than seven can never vote."""
+    plan = case.plan.roster.plan if case.plan.roster is not None else case.observed.plan
+    members = plan.members if plan is not None else ()
+    idle = [f"{member.cluster}/{member.member}" for member in members if not member.votes]
+    if not idle or len(members) > MOST_VOTERS:
+        return
+    data = sum(not member.arbiter_only for member in members)
+    names = f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no vote"
+    if len(members) % 2:
+        yield f"{names}, so that no cluster holds half of the votes"
+    elif data < len(members):
+        yield f"{names}, since spec.config.arbiter would make their number even; set it to false, or make spec.replicaset even"
+    else:
+        yield f"{names}, since an even number of votes survives no more than one less; make spec.replicaset odd"
 
 
 def _majority(case: Case) -> Iterator[Verdict]:
@@ -243,6 +282,10 @@ def _majority(case: Case) -> Iterator[Verdict]:
         yield recovery, "True", Reason.APPROVAL_REQUIRED, message
         return
     yield recovery, "False", Reason.NOT_REQUIRED, "The lost members are in clusters that answer; they are being restarted there"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _sentence(start: str, parts: tuple[str, ...]) -> str:

@@ -43,6 +43,8 @@ class Cell:
     revision: str = ""
     rolls: bool = True
     slow: bool = False
+    blind: bool = False
+    """Its operator cannot speak to the members, which run."""
 
     @property
     def managed(self) -> bool:
@@ -145,9 +147,10 @@ class Cell:
                 "ordinal": process.ordinal,
                 "host": process.host,
                 "pod": f"{process.name}-0",
-                "ready": process.up,
+                "ready": process.up and not self.blind,
                 "arbiter": process.arbiter,
-                "role": replset.role(process.host),
+                "role": "" if self.blind or not process.up else replset.role(process.host),
+                "message": "no answer" if self.blind and process.up else "",
                 "configured": replset.has(process.host),
                 "revision": f"{self.name}-rev",
             }

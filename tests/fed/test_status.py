@@ -9,6 +9,7 @@ import yaml
 
 from fedstate.api.karmada import CLUSTERS, RESOURCE_BINDINGS
 from fedstate.api.replset import PlanMember, ReplsetPlan
+from fedstate.fed.auth import auth_secret
 from fedstate.fed.look import Surroundings, look, parse
 from fedstate.fed.members import hostconf
 from fedstate.fed.news import news
@@ -176,6 +177,7 @@ def observed_of(
     objects = Karmada()
     if running:
         objects = Karmada(
+            auth=auth_secret(KEY.namespace, KEY.name, existing=None, root_password=None, entropy=lambda count: b"\1" * count),
             hostconf=hostconf(KEY.namespace, KEY.name, UID, plan),
             override=override_policy(KEY.namespace, KEY.name, tasks, instance_uid=UID, plan=plan),
             template={"metadata": {"name": KEY.name, "namespace": KEY.namespace}, "spec": {}},
@@ -353,6 +355,7 @@ def test_what_only_a_human_can_mend_in_a_member_cluster_is_said_on_the_instance(
     stalled = {"type": "Stalled", "status": "True", "reason": "StorageClassMissing", "message": message}
     statuses = {name: {**member_status(name), "state": "Error", "members": [], "conditions": [stalled]} for name in HOSTS}
     status = status_of(observed_of(statuses=statuses))
+    message = message.replace("spec.persistence.storageClassName", "spec.storage.storageClass")
     assert status["state"] == "UnHealth"
     said = condition(status, "Stalled")
     assert (said["status"], said["reason"]) == ("True", "StorageClassMissing")
