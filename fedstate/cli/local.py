@@ -95,8 +95,8 @@ def _headline(progress: Progress, layout: Layout, mongod: Mongod) -> None:
     progress.line(f"fedstate {__version__} · local mode · data in {layout.directory} · mongod {mongod.version} ({mongod.origin})")
 
 
-async def _bring_up(progress: Progress, layout: Layout, *, detached: bool) -> Any:
-    supervisor = lifecycle.start(layout, detached=detached)
+async def _bring_up(progress: Progress, layout: Layout, *, detached: bool, ephemeral: bool = False) -> Any:
+    supervisor = lifecycle.start(layout, detached=detached, ephemeral=ephemeral)
     try:
         async for phase in lifecycle.follow(layout, supervisor):
             progress.done(phase.text, phase.detail, phase.seconds)
@@ -341,11 +341,14 @@ def run_demo(
         layout, progress = layout_of(name), Progress(output=output)
         wanted, found = _wanted(name, engine, create.default_sizes(clusters or 0), True, mongod)
         _headline(progress, layout, found)
+        await lifecycle.remove_abandoned(layout.directory.parent)
+        lifecycle.own(layout)
         try:
             instance = create.create(layout, wanted)
-            await _bring_up(progress, layout, detached=stay)
+            await _bring_up(progress, layout, detached=stay, ephemeral=not stay)
             await _show(progress, layout, instance, members, chaos_too=not no_chaos)
             if stay:
+                lifecycle.disown(layout)
                 _next_steps(progress, layout, instance, demo_there=True, detached=True)
                 return
         except BaseException:

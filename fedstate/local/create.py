@@ -13,6 +13,7 @@ from fedstate import __version__
 from fedstate.errors import FedstateError
 from fedstate.kube.objects import parse_quantity
 from fedstate.local import layout as files
+from fedstate.local.kubernetes import require_assets
 from fedstate.local.layout import CONTROL_PLANE, InstanceSpec, Layout, OperatorSpec
 from fedstate.local.pki import ensure_pki
 from fedstate.local.spec import ClusterSpec, Engine, NodeSpec, read_spec, write_spec
@@ -82,6 +83,8 @@ def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
     """Write all files of a new instance, or return the one that is there already, with its data, clusters, and ports where they are free."""
     if layout.state.exists():
         return _existing(layout, wanted)
+    if wanted.engine == "kubernetes":
+        require_assets()
     sizes = wanted.clusters or default_sizes(DEFAULT_CLUSTERS)
     names = [size.name for size in sizes]
     if len(set(names)) != len(names):
@@ -121,6 +124,8 @@ def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
             f"local instance {instance.name!r} exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}: "
             f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
         )
+    if instance.engine == "kubernetes":
+        require_assets()
     specs = _renewed(list(cluster_specs(layout, instance).values()), wanted)
     for spec in specs:
         write_spec(spec)

@@ -37,6 +37,16 @@ def find_assets() -> Path | None:
     return None
 
 
+def require_assets() -> Path:
+    """The directory of `find_assets`; raises FedstateError that says how to name one."""
+    found = find_assets()
+    if found is None:
+        raise FedstateError(
+            f"engine 'kubernetes' needs etcd and kube-apiserver: set KUBEBUILDER_ASSETS to their directory (looked in {CONVENTIONAL_ASSETS} too)"
+        )
+    return found
+
+
 class KubernetesEngine:
     """Runs one cluster's real control plane; `start` returns when it answers, `stop` when all of it has ended."""
 
@@ -54,10 +64,7 @@ class KubernetesEngine:
 
     async def start(self) -> None:
         """Start everything and wait until the API server is ready; raises FedstateError with the end of its log if it is not in time."""
-        if self._assets is None:
-            raise FedstateError(
-                f"engine 'kubernetes' needs etcd and kube-apiserver: set KUBEBUILDER_ASSETS to their directory (looked in {CONVENTIONAL_ASSETS} too)"
-            )
+        self._assets = require_assets()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._write_files()
         etcd_port, peer_port = any_free_port(), any_free_port()
@@ -198,4 +205,3 @@ def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-

@@ -65,6 +65,11 @@ class Layout:
         return self.directory / "phases.jsonl"
 
     @property
+    def owner(self) -> Path:
+        """The process that an instance belongs to which is not to outlive it."""
+        return self.directory / "owner.json"
+
+    @property
     def supervisor_record(self) -> Path:
         return self.directory / "supervisor.pid"
 

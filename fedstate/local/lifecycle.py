@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -29,18 +31,24 @@ def running(layout: Layout) -> ProcessRecord | None:
     return record if record is not None and processes.alive(record) else None
 
 
-def start(layout: Layout, *, detached: bool) -> subprocess.Popen[bytes]:
-    """Start the supervisor; detached it outlives this process, else it ends with it, however that ends."""
+def start(layout: Layout, *, detached: bool, ephemeral: bool = False) -> subprocess.Popen[bytes]:
+    """Start the supervisor; detached it outlives this process, else it ends with it, however that ends; ephemeral, so do the files."""
     sweep(layout)
     layout.phases.unlink(missing_ok=True)
     with layout.supervisor_log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "fedstate.local.supervisor", str(layout.directory)],
+            [
+                sys.executable,
+                "-m",
+                "fedstate.local.supervisor",
+                str(layout.directory),
+                *([str(os.getpid())] if ephemeral else []),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=None if detached else processes.die_with_parent(),  # noqa: PLW1509
+            preexec_fn=None if detached else processes.die_with_parent(signal.SIGTERM),  # noqa: PLW1509
         )
 
 
@@ -113,6 +121,27 @@ async def remove(layout: Layout) -> bool:
     await stop(layout)
     shutil.rmtree(layout.directory)
     return True
+
+
+def own(layout: Layout) -> None:
+    """Have the instance belong to this process: when that has been killed, `remove_abandoned` removes what is left."""
+    layout.directory.mkdir(parents=True, mode=0o700)
+    pid = os.getpid()
+    record = ProcessRecord(name="owner", pid=pid, started=processes.started_at(pid), argv=sys.argv)
+    processes.write_record(layout.owner, record)
+
+
+def disown(layout: Layout) -> None:
+    """Have the instance stay when this process ends."""
+    layout.owner.unlink(missing_ok=True)
+
+
+async def remove_abandoned(directory: Path) -> None:
+    """Remove the instances in `directory` whose owner has been killed."""
+    for layout in map(Layout, sorted(directory.glob("*"))):
+        owner = read_record(layout.owner)
+        if owner is not None and not processes.alive(owner):
+            await remove(layout)
 
 
 @asynccontextmanager

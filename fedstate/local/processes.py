@@ -44,15 +44,15 @@ def alive(record: ProcessRecord) -> bool:
     return bool(record.started) and started_at(record.pid) == record.started
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What a child runs before exec so that the kernel kills it when its parent ends; None where the system has no such call."""
+def die_with_parent(signal_number: int = signal.SIGKILL) -> Callable[[], None] | None:
+    """What a child runs before exec so that the kernel signals it when its parent ends; None where the system has no such call."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def set_death_signal() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal_number)
         if os.getppid() != parent:  # the parent ended between fork and prctl
             os._exit(1)
 

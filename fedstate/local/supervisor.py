@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -232,7 +233,7 @@ def operator_argv(layout: Layout, instance: InstanceSpec, operator: OperatorSpec
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m fedstate.local.supervisor DIRECTORY`."""
+    """`python -m fedstate.local.supervisor DIRECTORY [OWNER]`: if process OWNER has ended without removing the directory, this one does."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     layout = Layout(Path(arguments[0]))
     pid = os.getpid()
@@ -247,6 +248,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     finally:
         layout.supervisor_record.unlink(missing_ok=True)
+        if arguments[1:] and os.getppid() != int(arguments[1]):
+            shutil.rmtree(layout.directory, ignore_errors=True)
 
 
 async def _supervise(layout: Layout) -> int:
