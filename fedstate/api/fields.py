@@ -204,6 +204,10 @@ def read_image_pull_secret(fields: Fields, name: str, user_name: str, password_n
     value = fields.value.get(name)
     if value is None or isinstance(value, str):
         return ImagePullSecret(name=fields.reference(name))
+    if not isinstance(value, Mapping):
+        raise invalid(
+            fields.at(name), f"must be the name of a Secret, or an object with {user_name} and {password_name}, not {value!r}"
+        )
     section = fields.section(name)
     user, password = section.optional_text(user_name), section.optional_text(password_name)
     if (user is None) != (password is None):

@@ -139,7 +139,7 @@ def _verdict(cluster: ClusterSnapshot, context: Context, view: View, current: in
     free = _free(cluster, view)
     room = None if free is None else members_that_fit(free, demand.request)
     if reason is None and room == 0 and free is not None:
-        reason = f"fits {'no more' if current else '0'} members: {shortage(free, demand.request)}"
+        reason = f"fits {'no more' if current else '0'} members: {shortage(free, demand.request)} (spec.resource)"
     most = demand.spread.max_members_per_cluster
     if most is not None:
         room = max(0, most - current) if room is None else max(0, min(room, most - current))

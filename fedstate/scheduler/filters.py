@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedstate.api.federated import SpreadConstraints
+from fedstate.api.naming import ANNOTATION_VIP
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
-NO_VIP = 'no VIP (label "vip" or annotation middleware.fedstate.io/vip)'
+NO_VIP = f"no VIP (set label vip or annotation {ANNOTATION_VIP} of the Cluster)"
 _REPELLING = ("NoSchedule", "NoExecute")
 
 
@@ -68,16 +69,16 @@ def no_address(cluster: ClusterSnapshot, context: Context) -> str | None:
     if cluster.vip is None:
         return NO_VIP
     if cluster.vip_problem is not None:
-        return f"VIP {cluster.vip_problem}"
+        return f"VIP {cluster.vip_problem} (correct label vip or annotation {ANNOTATION_VIP} of the Cluster)"
     others = [name for name in context.vip_owners.get(cluster.vip, ()) if name != cluster.name]
     if others:
-        return f"VIP {cluster.vip} is also that of {', '.join(others)}; every cluster needs its own"
+        return f"VIP {cluster.vip} is also that of {', '.join(others)} (every cluster needs its own)"
     return None
 
 
 def api_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
     if cluster.serves(context.template) is False:
-        return f"does not serve {context.template} ({context.template.version}); install the CRDs and the data plane there"
+        return f"does not serve {context.template} {context.template.version} (install the CRDs and the data plane there)"
     return None
 
 

@@ -144,12 +144,22 @@ def _obstacle(demand: Demand, decision: Decision) -> str:
         return "0/0 clusters can run a member: no cluster has joined Karmada."
     if decision.awaited:
         return f"Waiting for the first report of {', '.join(decision.awaited)}; members do not move once they are placed."
-    findings = _findings(decision.verdicts)
+    findings = _findings(decision.verdicts) + _unknown(demand, decision)
     ability = "run a member" if decision.placement is None else "run another member"
     if not feasible:
         return f"0/{total} clusters can {ability}: {findings}."
     wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
-    return f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}."
+    return (
+        f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}. "
+        "Lower spec.replicaset or spec.resource, or make room."
+    )
+
+
+def _unknown(demand: Demand, decision: Decision) -> str:
+    """Names that the owner asks for and nobody has; often they are misspelt."""
+    known = {verdict.cluster for verdict in decision.verdicts}
+    missing = [name for name in demand.spread.cluster_names if name not in known]
+    return f"; {', '.join(missing)}: no Cluster of this name, spec.spreadConstraints.clusterNames wants it" if missing else ""
 
 
 def _findings(verdicts: Sequence[Verdict]) -> str:

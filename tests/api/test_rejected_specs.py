@@ -41,7 +41,10 @@ REJECTED: list[tuple[dict[str, Any], str]] = [
         {"imageSetting": {"imagePullSecret": {"user": "me"}}},
         "spec.imageSetting.imagePullSecret.passwd is missing; give both a user and a password, or the name of a Secret instead of them",
     ),
-    ({"imageSetting": {"imagePullSecret": 7}}, "spec.imageSetting.imagePullSecret must be an object, not 7"),
+    (
+        {"imageSetting": {"imagePullSecret": 7}},
+        "spec.imageSetting.imagePullSecret must be the name of a Secret, or an object with user and passwd, not 7",
+    ),
     (
         {"imageSetting": {"imagePullPolicy": "Sometimes"}},
         "spec.imageSetting.imagePullPolicy must be one of Always, IfNotPresent, Never, not 'Sometimes'",

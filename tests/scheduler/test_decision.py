@@ -15,9 +15,13 @@ from tests.scheduler.clusters import COMPLETE, LOST, ONE_CPU, cluster, decided, 
 POD_ONLY = [{"groupVersion": "v1", "resources": [{"kind": "Pod", "name": "pods"}]}]
 
 REJECTIONS: list[tuple[KubeObject, dict[str, Any], str]] = [
-    (cluster("c", vip=None), {}, 'no VIP (label "vip" or annotation middleware.fedstate.io/vip)'),
-    (cluster("c", vip="10.0.0"), {}, "VIP '10.0.0' is no IPv4 or IPv6 address and no DNS name"),
-    (cluster("c", vip="twin.example.com"), {}, "VIP twin.example.com is also that of twin; every cluster needs its own"),
+    (cluster("c", vip=None), {}, "no VIP (set label vip or annotation middleware.fedstate.io/vip of the Cluster)"),
+    (
+        cluster("c", vip="10.0.0"),
+        {},
+        "VIP '10.0.0' is no IPv4 or IPv6 address and no DNS name (correct label vip or annotation middleware.fedstate.io/vip of the Cluster)",
+    ),
+    (cluster("c", vip="twin.example.com"), {}, "VIP twin.example.com is also that of twin (every cluster needs its own)"),
     (cluster("c", conditions=[LOST]), {}, "not Ready (ClusterNotReachable)"),
     (cluster("c", conditions=[COMPLETE]), {}, "not Ready (NeverReported)"),
     (cluster("c", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}), {}, "is being removed from Karmada"),
@@ -34,7 +38,7 @@ REJECTIONS: list[tuple[KubeObject, dict[str, Any], str]] = [
     (
         cluster("c", apis=POD_ONLY),
         {},
-        "does not serve mongodbs.middleware.fedstate.io (v1alpha1); install the CRDs and the data plane there",
+        "does not serve mongodbs.middleware.fedstate.io v1alpha1 (install the CRDs and the data plane there)",
     ),
     (
         cluster("c"),
@@ -48,13 +52,17 @@ REJECTIONS: list[tuple[KubeObject, dict[str, Any], str]] = [
     ),
     (cluster("c"), {"spreadConstraints": {"clusterNames": ["d"]}}, "not in spec.spreadConstraints.clusterNames"),
     (cluster("c"), {"spreadConstraints": {"excludeClusterNames": ["c"]}}, "in spec.spreadConstraints.excludeClusterNames"),
-    (cluster("c", cpu="1", used="500m"), {}, "fits 0 members: needs cpu 1, free 0.5"),
+    (cluster("c", cpu="1", used="500m"), {}, "fits 0 members: needs cpu 1, free 0.5 (spec.resource)"),
     (
         cluster("c", cpu="0"),
         {"resource": {"requests": {"cpu": "250m", "memory": "100Gi"}}},
-        "fits 0 members: needs cpu 0.25, free 0; needs memory 100Gi, free 63Gi",
+        "fits 0 members: needs cpu 0.25, free 0; needs memory 100Gi, free 63Gi (spec.resource)",
     ),
-    (cluster("c"), {"resource": {"limits": {"nvidia.com/gpu": "1"}}}, "fits 0 members: needs nvidia.com/gpu 1, free 0"),
+    (
+        cluster("c"),
+        {"resource": {"limits": {"nvidia.com/gpu": "1"}}},
+        "fits 0 members: needs nvidia.com/gpu 1, free 0 (spec.resource)",
+    ),
 ]
 
 
@@ -95,15 +103,16 @@ def told(spec: dict[str, Any], *clusters: KubeObject, result: str = "") -> str:
 
 def test_an_instance_without_any_feasible_cluster_reads_why_cluster_by_cluster() -> None:
     assert told({}, cluster("eu-1", vip=None), cluster("us-1", conditions=[LOST]), cluster("ap-1", cpu="1", used="0.5")) == (
-        "0/3 clusters can run a member: ap-1: fits 0 members: needs cpu 1, free 0.5; "
-        'eu-1: no VIP (label "vip" or annotation middleware.fedstate.io/vip); us-1: not Ready (ClusterNotReachable).'
+        "0/3 clusters can run a member: ap-1: fits 0 members: needs cpu 1, free 0.5 (spec.resource); "
+        "eu-1: no VIP (set label vip or annotation middleware.fedstate.io/vip of the Cluster); us-1: not Ready (ClusterNotReachable)."
     )
 
 
 def test_an_instance_that_does_not_fit_reads_what_each_cluster_holds() -> None:
     assert told({"replicaset": 5}, cluster("a", cpu="2"), cluster("b", cpu="1"), cluster("c", vip=None)) == (
         "5 members do not fit, 2 too many; 2/3 clusters can run a member: a: fits 2 members; b: fits 1 member; "
-        'c: no VIP (label "vip" or annotation middleware.fedstate.io/vip).'
+        "c: no VIP (set label vip or annotation middleware.fedstate.io/vip of the Cluster). "
+        "Lower spec.replicaset or spec.resource, or make room."
     )
 
 
