@@ -87,6 +87,13 @@ class Fields:
             raise invalid(self.at(name), f"must be a text, not {value!r}; put it in quotes")
         return value
 
+    def secret_text(self, name: str) -> str | None:
+        """An optional text that no message may quote."""
+        value = self._get(name)
+        if value is not None and not isinstance(value, str):
+            raise invalid(self.at(name), "must be a text; put it in quotes")
+        return value or None
+
     def reference(self, name: str) -> str | None:
         """The name of another object."""
         value = self.optional_text(name)
@@ -209,7 +216,7 @@ def read_image_pull_secret(fields: Fields, name: str, user_name: str, password_n
             fields.at(name), f"must be the name of a Secret, or an object with {user_name} and {password_name}, not {value!r}"
         )
     section = fields.section(name)
-    user, password = section.optional_text(user_name), section.optional_text(password_name)
+    user, password = section.optional_text(user_name), section.secret_text(password_name)
     if (user is None) != (password is None):
         missing = user_name if user is None else password_name
         raise invalid(section.at(missing), "is missing; give both a user and a password, or the name of a Secret instead of them")
@@ -218,7 +225,7 @@ def read_image_pull_secret(fields: Fields, name: str, user_name: str, password_n
 
 def read_root_password(fields: Fields, inline_name: str, key_default: str) -> tuple[str | None, SecretKeyRef | None]:
     """The inline password or the reference to one, never both, and never an empty one."""
-    inline, reference = fields.optional_text(inline_name), fields.section("rootPasswordSecretRef")
+    inline, reference = fields.secret_text(inline_name), fields.section("rootPasswordSecretRef")
     if fields.value.get(inline_name) == "":
         raise invalid(fields.at(inline_name), "must not be empty; remove the field to get a random password")
     if not reference.value:

@@ -114,6 +114,7 @@ class _Transition:
         """Every step that may be taken, best first; what blocks comes after what helps."""
         missing, pending = self._missing(), self._pending()
         blocked: list[Wait] = []
+        yield from self._wiped_voters(blocked)
         yield from self._moves(missing, blocked)
         if any(member.arbiter_only for member in missing) and not self._view.default_rw_concern:
             yield SetDefaultRWConcern()
@@ -136,6 +137,18 @@ class _Transition:
 
     def _pending(self) -> list[MemberConfig]:
         return [m for m in self._config.members if m.votes == 0 and m.host in self._planned and self._planned[m.host].votes > 0]
+
+    def _wiped_voters(self, blocked: list[Wait]) -> Iterator[Step]:
+        """A voter that has lost its data could elect a primary that lacks what it once acknowledged; it votes again when it has caught up."""
+        for member in self._config.voters:
+            state = self._status.by_host(member.host)
+            if member.arbiter_only or state is None or not state.is_wiped:
+                continue
+            after = self._voters(_with_votes(self._config.members, member.host, 0))
+            if self._is_safe(after):
+                yield TakeVote(host=member.host)
+            else:
+                blocked.append(_too_few(member.host, after))
 
     def _moves(self, missing: list[PlanMember], blocked: list[Wait]) -> Iterator[Step]:
         """Members whose number is planned under another address."""

@@ -233,13 +233,19 @@ class MongoDBReconciler:
             return Result(requeue_after=CONVERGING)
         if not parts.teardown.protects_namespace(key.namespace):
             await parts.writer.mark_namespace(parts.inputs.namespace(key.namespace), holds=False)
+        let_go = mongo.federated and not mongo.karmada_managed
         if mongo.deleting:
+            if let_go:
+                await parts.teardown.remove_what_was_brought(key, mongo, look.stance.instance_uid)
             await parts.writer.set_finalizers(obj, _without(finalizers_of(obj), FINALIZER_MONGODB))
             return DONE
         reported = bool(look.previous.get("decommissioned"))
         await self._parts.reporter.report(obj, look)
-        if reported and not mongo.karmada_managed:
-            await parts.writer.delete(MONGODBS, obj)
+        if not (reported and let_go):
+            return Result(requeue_after=IDLE)
+        if not await parts.teardown.remove_what_was_brought(key, mongo, look.stance.instance_uid):
+            return Result(requeue_after=CONVERGING)
+        await parts.writer.delete(MONGODBS, obj)
         return Result(requeue_after=IDLE)
 
     def _told(self, obj: KubeObject, look: Look, deed: Deed) -> Look:

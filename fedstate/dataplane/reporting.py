@@ -47,7 +47,8 @@ class Reporter:
         """Write when something changed, or when the heartbeat is due."""
         before = dict(obj.get("status") or {})
         heartbeat = before.pop("heartbeatTime", None)
-        due = heartbeat is None or (now - parse_time(heartbeat)).total_seconds() >= HEARTBEAT
+        age = (now - parse_time(heartbeat)).total_seconds() if heartbeat is not None else HEARTBEAT
+        due = not 0 <= age < HEARTBEAT  # a heartbeat from the future: the clock was put back
         if due or before != status:
             await self._writer.write_status(obj, {**status, "heartbeatTime": format_time(now)})
 

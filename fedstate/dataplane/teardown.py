@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedstate.api.mongodb import MongoDB
-from fedstate.api.naming import LABEL_INSTANCE_UID, LABEL_MEMBER, LABEL_RETAINED, auth_secret_name, hostconf_name
+from fedstate.api.naming import (
+    KARMADA_MANAGED_LABEL,
+    LABEL_INSTANCE_UID,
+    LABEL_MEMBER,
+    LABEL_RETAINED,
+    auth_secret_name,
+    hostconf_name,
+)
 from fedstate.dataplane.holdings import Holdings, OwnMember
 from fedstate.dataplane.inputs import Inputs
 from fedstate.dataplane.naming import mongod_conf_name
@@ -52,6 +59,21 @@ class Teardown:
             for resource, obj in self._shared(key, mongo, instance_uid):
                 await self._writer.delete(resource, obj)
 
+    async def remove_what_was_brought(self, key: Key, mongo: MongoDB, instance_uid: str) -> bool:
+        """Delete the passwords and plans that Karmada has brought and let go of; True once none are left, its own included."""
+        left = False
+        for resource in (SECRETS, CONFIG_MAPS):
+            for obj in self._inputs.of_instance(resource, key):
+                if (
+                    not _is_brought(mongo.name, name_of(obj))
+                    or labels_of(obj).get(LABEL_INSTANCE_UID, instance_uid) != instance_uid
+                ):
+                    continue
+                left = True
+                if labels_of(obj).get(KARMADA_MANAGED_LABEL) != "true":
+                    await self._writer.delete(resource, obj)
+        return not left
+
     def protects_namespace(self, namespace: str) -> bool:
         """True while members of any instance are in the namespace."""
         return any(LABEL_MEMBER in labels_of(obj) for obj in self._inputs.owned[STATEFUL_SETS].store.list(namespace))
@@ -72,3 +94,10 @@ class Teardown:
             for obj in self._inputs.of_instance(resource, key)
             if name_of(obj) in names and labels_of(obj).get(LABEL_INSTANCE_UID) == instance_uid
         ]
+
+
+def _is_brought(instance: str, name: str) -> bool:
+    """Whether a Secret or ConfigMap of that name is one that the federation distributes beside the MongoDB."""
+    return name in (auth_secret_name(instance), hostconf_name(instance), f"{instance}-pull") or name.startswith(
+        f"{instance}-config-"
+    )

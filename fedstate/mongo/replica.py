@@ -12,7 +12,10 @@ from typing import Any
 
 PRIMARY = 1
 SECONDARY = 2
+STARTUP2 = 5
 ARBITER = 7
+_A_DAY = 86_400.0
+"""Before this time of the epoch nothing was ever written, whatever zone the driver's times are read in."""
 SERVING_STATES = frozenset({PRIMARY, SECONDARY, ARBITER})
 
 
@@ -117,6 +120,11 @@ class MemberState:
     def serving(self) -> bool:
         """True when it is up and does what its role asks."""
         return self.healthy and self.state in SERVING_STATES
+
+    @property
+    def is_wiped(self) -> bool:
+        """True while it is in the set and makes its first copy of the data: it has nothing yet, not even of what it once acknowledged."""
+        return self.healthy and self.state == STARTUP2 and self.optime is not None and self.optime < _A_DAY
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> MemberState:

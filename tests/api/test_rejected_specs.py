@@ -36,7 +36,7 @@ REJECTED: list[tuple[dict[str, Any], str]] = [
         "spec.auth.rootPasswordSecretRef and rootPasswd are both set; keep the Secret and remove the password",
     ),
     ({"auth": {"rootPasswordSecretRef": {"key": "b"}}}, "spec.auth.rootPasswordSecretRef.name is required"),
-    ({"auth": {"rootPasswd": 123456}}, "spec.auth.rootPasswd must be a text, not 123456; put it in quotes"),
+    ({"auth": {"rootPasswd": 123456}}, "spec.auth.rootPasswd must be a text; put it in quotes"),
     (
         {"imageSetting": {"imagePullSecret": {"user": "me"}}},
         "spec.imageSetting.imagePullSecret.passwd is missing; give both a user and a password, or the name of a Secret instead of them",

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fedstate.api.naming import LABEL_INSTANCE_UID, MONGODBS
+from fedstate.api.naming import LABEL_INSTANCE_UID, LABEL_RETAINED, MONGODBS
 from fedstate.api.replset import PlanMember, ReplsetPlan, RetiringMember, hostconf_data
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.members import may_stop
 from fedstate.dataplane.rollout import HandOver, Hold, Restart, next_rollout_step
 from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
-from fedstate.kube.objects import KubeObject
-from fedstate.kube.resources import CONFIG_MAPS, SECRETS, STATEFUL_SETS
+from fedstate.kube.errors import Forbidden
+from fedstate.kube.objects import KubeObject, labels_of
+from fedstate.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS, SERVICES, STATEFUL_SETS
 from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState, SetConfig, SetStatus
 from tests.dataplane.cell import KEY, Cell, mongodb
+from tests.fakes.apiserver import verb_of
 
 OTHER = "10.0.0.2:31000"
 LABELS = {"app.kubernetes.io/managed-by": "fedstate", "app.kubernetes.io/instance": KEY.name}
@@ -221,3 +224,171 @@ def test_a_primary_whose_address_has_changed_still_hands_over_first() -> None:
     moved = [replace(own(0), host="new:1"), own(1, revision="new"), own(2, revision="new")]
     answers = {"new:1": reading.members["h0:1"], "h1:1": reading.members["h1:1"], "h2:1": reading.members["h2:1"]}
     assert next_rollout_step(moved, "new", replace(reading, members=answers)) == HandOver(member=moved[0])
+
+
+async def test_heartbeats_go_on_when_the_clock_is_put_back() -> None:
+    cell = Cell(mongodb())
+    await cell.settle()
+    before = cell.status["heartbeatTime"]
+    cell.now -= timedelta(hours=1)
+    await cell.look()
+    assert cell.status["heartbeatTime"] < before
+
+
+@pytest.mark.parametrize("instance", ["uid-1", "another"])
+async def test_what_karmada_has_let_go_of_goes_with_the_object_and_nothing_else_does(instance: str) -> None:
+    obj = mongodb(federation=STAMP | {"decommission": True})
+    obj["metadata"]["labels"]["karmada.io/managed"] = "true"
+    cell = Cell(obj)
+    auth(cell, **{"karmada.io/managed": "true"})
+    publish(cell, ReplsetPlan(replset_name="x", generation=1, initiator="c1"))
+    strangers = {"metadata": {"name": "x-config-notes", "namespace": KEY.namespace, "labels": {}}, "data": {"a": "b"}}
+    copied = {"metadata": {"name": "x-config-0a1b", "namespace": KEY.namespace, "labels": dict(LABELS)}, "data": {"a": "b"}}
+    own = {**LABELS, LABEL_INSTANCE_UID: instance}
+    cell.server.seed(CONFIG_MAPS, strangers, copied)
+    cell.server.seed(SECRETS, {"metadata": {"name": "x-pull", "namespace": KEY.namespace, "labels": own}})
+    await cell.looks(4)
+    assert "x-auth" in cell.names(SECRETS)
+    kept = cell.server.get(MONGODBS, KEY.name, KEY.namespace)
+    assert kept is not None
+    cell.server.seed(MONGODBS, kept | {"metadata": {**kept["metadata"], "labels": {}}})
+    await cell.looks(3)
+    assert "x-auth" in cell.names(SECRETS), "still Karmada's"
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is not None
+    auth(cell)
+    await cell.looks(3)
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
+    assert cell.names(SECRETS) == ([] if instance == "uid-1" else ["x-pull"])
+    assert cell.names(CONFIG_MAPS) == ["x-config-notes"]
+
+
+async def test_volumes_grow_with_the_spec_and_never_shrink_and_new_members_get_the_new_size() -> None:
+    cell = Cell(mongodb(members=2, persistence={"storage": "1Gi"}))
+    await cell.settle()
+    cell.change(persistence={"storage": "2Gi"})
+    await cell.looks(2)
+    sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in cell.server.all(PERSISTENT_VOLUME_CLAIMS)]
+    assert sizes == ["2Gi", "2Gi"]
+    pods = [pod["metadata"]["resourceVersion"] for pod in cell.server.all(PODS)]
+    cell.change(persistence={"storage": "500Mi"}, members=3)
+    await cell.settle()
+    sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in cell.server.all(PERSISTENT_VOLUME_CLAIMS)]
+    assert sorted(sizes) == ["2Gi", "2Gi", "500Mi"]
+    assert [pod["metadata"]["resourceVersion"] for pod in cell.server.all(PODS)][:2] == pods, "no pod is made anew for it"
+
+
+async def test_a_volume_that_may_not_grow_is_said_and_stops_nothing() -> None:
+    cell = Cell(mongodb(persistence={"storage": "1Gi"}))
+    await cell.settle()
+    refusal = Forbidden(403, "Forbidden", "only dynamically provisioned pvc can be resized")
+    cell.server.fail(
+        lambda request: "persistentvolumeclaims" in request.path and verb_of(request) == "patch", refusal, times=None
+    )
+    cell.change(persistence={"storage": "2Gi"})
+    await cell.looks(3)
+    assert cell.condition("Stalled")["status"] == "True"
+    assert "only dynamically provisioned pvc can be resized" in cell.condition("Stalled")["message"]
+    assert cell.status["members"][0]["role"] == "PRIMARY"
+
+
+@pytest.mark.parametrize(("policy", "left"), [("Retain", 2), ("Delete", 0)])
+async def test_the_reclaim_policy_decides_on_the_volumes_of_members_that_left_for_good_and_of_no_others(
+    policy: str, left: int
+) -> None:
+    cell = Cell(mongodb(members=2, persistence={"storage": "1Gi", "reclaimPolicy": policy}))
+    await cell.settle()
+    cell.change(members=1)
+    for _ in range(12):
+        await cell.look()
+        claims = {labels_of(claim)["middleware.fedstate.io/member"]: claim for claim in cell.server.all(PERSISTENT_VOLUME_CLAIMS)}
+        assert LABEL_RETAINED not in labels_of(claims["0"])
+        if "1" not in claims or LABEL_RETAINED in labels_of(claims["1"]):
+            assert all(member["_id"] != 1 for member in cell.mongos.history[-1]["members"]), "still in the configuration"
+    assert ("1" in claims) is (policy == "Retain")
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    await cell.looks(8)
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
+    assert len(cell.server.all(PERSISTENT_VOLUME_CLAIMS)) == left
+
+
+async def test_volumes_retained_earlier_stay_when_the_policy_is_changed_to_delete() -> None:
+    cell = Cell(mongodb(members=2))
+    await cell.settle()
+    cell.change(members=1)
+    await cell.looks(12)
+    cell.change(persistence={"reclaimPolicy": "Delete"})
+    await cell.looks(2)
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    await cell.looks(8)
+    (kept,) = cell.server.all(PERSISTENT_VOLUME_CLAIMS)
+    assert labels_of(kept)[LABEL_RETAINED] == "true"
+
+
+async def test_a_namespace_that_is_deleted_around_an_instance_can_end() -> None:
+    """Without the admission policy everything in it goes; the object must not be what holds it up."""
+    cell, _ = await over_two_clusters()
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    await cell.looks(2)
+    assert cell.condition("Stalled")["reason"] == "NotDecommissioned"
+    for resource in (STATEFUL_SETS, PODS, SERVICES, PERSISTENT_VOLUME_CLAIMS, SECRETS, CONFIG_MAPS):
+        for name in cell.names(resource):
+            cell.server.remove(resource, name, KEY.namespace)
+    await cell.looks(2)
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
+
+
+async def test_no_password_nor_a_hash_of_one_is_in_any_object_but_a_secrets_data() -> None:
+    pull = {"username": "me", "password": "pull-pw"}
+    cell = Cell(mongodb(rootPassword="root-pw", imagePullSecret=pull))
+    await cell.settle()
+    for secret in cell.server.all(SECRETS):
+        assert "annotations" not in secret["metadata"]
+    texts = [str(obj) for resource in (CONFIG_MAPS, STATEFUL_SETS, SERVICES, PODS) for obj in cell.server.all(resource)]
+    texts.append(str(cell.status))
+    assert not any(password in text for text in texts for password in ("root-pw", "pull-pw"))
+
+
+@pytest.mark.parametrize("spec", [{"rootPassword": 123456}, {"imagePullSecret": {"username": "me", "password": 123456}}])
+async def test_a_password_that_is_no_text_is_refused_without_being_quoted(spec: dict[str, Any]) -> None:
+    cell = Cell(mongodb(**spec))
+    await cell.looks(2)
+    assert cell.condition("Stalled")["reason"] == "InvalidSpec"
+    assert "123456" not in str(cell.status)
+
+
+async def test_a_pods_end_leaves_mongod_the_time_to_hand_over() -> None:
+    cell = Cell(mongodb())
+    await cell.settle()
+    (pod,) = cell.server.all(PODS)
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= 60
+    assert not any("preStop" in (container.get("lifecycle") or {}) for container in pod["spec"]["containers"])
+    (mongod,) = (container for container in pod["spec"]["containers"] if container["name"] == "mongod")
+    assert mongod["args"][0] == "mongod", "the process gets the signal itself, not a shell"
+
+
+async def test_a_voter_that_has_lost_its_data_votes_again_only_when_it_has_caught_up() -> None:
+    """A real mongod in its initial sync grants its vote to whoever asks, and so to one that lacks what it had acknowledged."""
+    cell = Cell(mongodb(members=3))
+    await cell.settle()
+    wiped = next(host for host in cell.mongos.mongods if host != cell.mongos.primary)
+    cell.mongos.add(wiped, syncs_in=8)
+    await cell.looks(4)
+
+    def votes() -> dict[str, int]:
+        assert cell.mongos.primary is not None
+        return {member["host"]: member.get("votes", 1) for member in cell.mongos.config_of(cell.mongos.primary)["members"]}
+
+    assert votes() == {host: int(host != wiped) for host in cell.mongos.mongods}
+    await cell.settle()
+    assert set(votes().values()) == {1}
+
+
+async def test_a_wiped_voter_keeps_its_vote_where_the_rest_would_be_no_majority() -> None:
+    cell = Cell(mongodb(members=3))
+    await cell.settle()
+    first, second = (host for host in cell.mongos.mongods if host != cell.mongos.primary)
+    before = len(cell.mongos.history)
+    cell.mongos.mongods[second].up = False
+    cell.mongos.add(first, syncs_in=50)
+    await cell.looks(6)
+    assert len(cell.mongos.history) == before
