@@ -149,9 +149,10 @@ def _obstacle(demand: Demand, decision: Decision) -> str:
     if not feasible:
         return f"0/{total} clusters can {ability}: {findings}."
     wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
+    limit = ", raise spec.spreadConstraints.maxMembersPerCluster," if demand.spread.max_members_per_cluster else ","
     return (
         f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}. "
-        "Lower spec.replicaset or spec.resource, or make room."
+        f"Lower spec.replicaset or spec.resource{limit} or make room."
     )
 
 
