@@ -126,8 +126,11 @@ class ReplsetPlan:
                 next_member_id=max(int(value.get("nextMemberId", 0)), highest + 1),
                 replica_set_id=str(value.get("replicaSetId") or ""),
             )
+        except json.JSONDecodeError as error:
+            raise FedstateError(f"{HOSTCONF_REPLSET} holds no member plan: it is not JSON ({error})") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FedstateError(f"{HOSTCONF_REPLSET} holds no member plan: {error!r}") from error
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise FedstateError(f"{HOSTCONF_REPLSET} holds no member plan: {what}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

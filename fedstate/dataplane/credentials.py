@@ -54,12 +54,12 @@ def read_credentials(secret: KubeObject) -> tuple[Credentials | None, str]:
         try:
             values[key] = base64.b64decode(encoded, validate=True).decode() if encoded else ""
         except (binascii.Error, ValueError):
-            return None, f"key {key} of Secret {name_of(secret)} cannot be read as text"
+            return None, f"key {key} of Secret {name_of(secret)} cannot be read as text; restore it"
         if not values[key].strip():
-            return None, f"Secret {name_of(secret)} has no key {key}"
+            return None, f"Secret {name_of(secret)} has no key {key}; restore it"
     keyfile = values[AUTH_KEYFILE]
     if not 6 <= len("".join(keyfile.split())) <= 1024:
-        return None, f"key {AUTH_KEYFILE} of Secret {name_of(secret)} must have 6 to 1024 characters"
+        return None, f"key {AUTH_KEYFILE} of Secret {name_of(secret)} must have 6 to 1024 characters; restore it"
     users = tuple(
         UserSpec(name=name, password=values[key], roles=_ROLES[name], fingerprint=_fingerprint(keyfile, values[key]))
         for name, key in _KEYS.items()

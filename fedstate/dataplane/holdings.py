@@ -113,7 +113,8 @@ def pod_problem(member: OwnMember) -> str | None:
     status = (member.pod or {}).get("status") or {}
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"pod {name_of(member.pod or {})} finds no node: {condition.get('message', '')}"
+            said = str(condition.get("message") or "").rstrip(".")
+            return f"pod {name_of(member.pod or {})} finds no node: {said} (spec.resources, spec.podSpec)"
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         problem = _container_problem(container)
         if problem and (container.get("name") in (MONGOD_CONTAINER, "prepare")):
@@ -137,8 +138,17 @@ def _container_problem(container: Mapping[str, object]) -> str | None:
         ended.get("exitCode") and not state.get("running")
     ):
         return None
-    parts = [str(text).strip() for text in (waiting.get("reason"), ended.get("message") or waiting.get("message")) if text]
-    return ": ".join(parts) or f"ended with exit code {ended.get('exitCode')}"
+    reason, text = str(waiting.get("reason") or ""), str(ended.get("message") or waiting.get("message") or "")
+    parts = [reason, " ".join(line.strip() for line in text.splitlines())]
+    said = ": ".join(part for part in parts if part) or f"ended with exit code {ended.get('exitCode')}"
+    return said + _where_to_look(said)
+
+
+def _where_to_look(said: str) -> str:
+    """The fields that such a failure comes from, where that is known."""
+    if "Unrecognized option" in said or "Error parsing" in said:
+        return " (spec.config, spec.customConfigRef)"
+    return " (spec.image, spec.imagePullSecret)" if said.startswith(("ImagePull", "ErrImage", "InvalidImageName")) else ""
 
 
 def _section(value: Mapping[str, object], name: str) -> Mapping[str, object]:

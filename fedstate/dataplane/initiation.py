@@ -18,7 +18,9 @@ def step_without_primary(view: SetView, plan: ReplsetPlan, own_cluster: str) -> 
                 "the set was initiated before, but every member that answers has lost its data; it will not be initiated again"
             )
             return Wait(reason="RecoveryRequired", message=message)
-        return Wait(reason="NoPrimary", message="no member that answers knows a primary")
+        mute = ", ".join(sorted(host for host, probe in view.probes.items() if probe is Probe.UNREACHABLE))
+        silence = f"; no answer from {mute}" if mute else ""
+        return Wait(reason="NoPrimary", message=f"no member that answers knows a primary{silence}")
     if plan.initiator != own_cluster:
         return Wait(reason="NotInitiator", message=f"cluster {plan.initiator} initiates the set")
     return _initiation(view, plan, own_cluster)

@@ -112,7 +112,11 @@ class Inputs:
             return f"spec.persistence.storageClassName is {name}, which the cluster does not have; {fix}"
         if any((entry.get("metadata", {}).get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for entry in classes.values()):
             return ""
-        return "spec.persistence.storageClassName is empty, and the cluster has no default StorageClass; name one"
+        known = ", ".join(sorted(classes)) or "none"
+        return (
+            "spec.persistence.storageClassName is empty, and the cluster has no default StorageClass; "
+            f"name one of those it has: {known}"
+        )
 
     def node_address(self, known_hosts: Iterable[str]) -> str | None:
         """The address for node ports where nobody named one: a node's, and as long as that node exists the same one as before."""

@@ -115,7 +115,8 @@ def _put(document: dict[str, Any], path: str, value: Any, problems: list[str]) -
     for part in parents:
         child = document.setdefault(part, {})
         if not isinstance(child, dict):
-            problems.append(f"{path} does not fit: {part} already has a value")
+            above = path[: path.index(f"{part}.") + len(part)]
+            problems.append(f"{path} is not used, since {above} has a value of its own; remove one of them")
             return
         document = child
     document[last] = value

@@ -98,8 +98,12 @@ class Provision:
         text = secret_text(secret, reference.key)
         if text:
             return text, None
-        what = f"has no text under key {reference.key}" if secret is not None else "does not exist"
-        message = f"spec.rootPasswordSecretRef: Secret {reference.name} {what}; create it in namespace {mongo.namespace}"
+        what = (
+            f"has no text under key {reference.key}; add one"
+            if secret is not None
+            else "does not exist; create it, or change the field"
+        )
+        message = f"spec.rootPasswordSecretRef: Secret {reference.name} in namespace {mongo.namespace} {what}"
         return None, Problem(reason="MissingReference", message=message)
 
     async def configuration(self, mongo: MongoDB, instance_uid: str) -> tuple[PodInputs | None, tuple[Problem, ...]]:

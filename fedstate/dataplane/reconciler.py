@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fedstate.api.mongodb import MongoDB
-from fedstate.api.naming import FINALIZER_MONGODB, MONGODBS, replset_name
+from fedstate.api.naming import FINALIZER_MONGODB, MONGODBS, auth_secret_name, replset_name
 from fedstate.control.reconciler import DONE, Result
 from fedstate.dataplane.credentials import USER_NAMES, Credentials
 from fedstate.dataplane.holdings import Holdings, holdings_of, pod_problem
@@ -166,7 +166,10 @@ class MongoDBReconciler:
             look = self._told(obj, look, done)
         refused = [reading.detail for reading in look.reading.members.values() if reading.probe.value == "Refused"]
         if refused:
-            message = f"{refused[0]}: the keyfile in the Secret is not the one that the members were started with; restore it"
+            secret = auth_secret_name(look.mongo.name)
+            message = (
+                f"{refused[0]}: the keyfile in Secret {secret} is not the one that the members were started with; restore it"
+            )
             look = _with_problem(look, Problem(reason="SignInRefused", message=message))
         return look
 

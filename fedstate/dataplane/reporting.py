@@ -76,9 +76,9 @@ class Reporter:
             was = old.get(condition.type)
             if condition.type == ConditionType.STALLED and condition.is_true and (was is None or was.reason != condition.reason):
                 self._events.event(obj, "Warning", condition.reason, condition.message)
-            remark = next((p for p in look.problems if p.reason in _REMARKS and p.message == condition.message), None)
-            if condition.type == ConditionType.READY and remark is not None and (was is None or was.message != remark.message):
-                self._events.event(obj, "Warning", remark.reason, remark.message)
+            for remark in look.problems if condition.type == ConditionType.READY else ():
+                if remark.reason in _REMARKS and not remark.blocking and (was is None or remark.message not in was.message):
+                    self._events.event(obj, "Warning", remark.reason, remark.message)
             if condition.type == ConditionType.READY and condition.is_true and (was is None or not was.is_true):
                 self._events.event(obj, "Normal", "Ready", f"all members of {look.mongo.name} in this cluster serve")
 

@@ -46,7 +46,8 @@ def stance_of(mongo: MongoDB, cluster_name: str, holdings: Holdings) -> Stance:
         message = "spec.federation is empty: this is the template of a federated instance, and no override has stamped it for this cluster"
         return Stance(attitude=Attitude.WATCH, cluster=cluster, instance_uid=uid, reason="InertTemplate", message=message)
     if mongo.federation is not None and cluster != cluster_name:
-        message = f"spec.federation.cluster is {cluster}, but this is cluster {cluster_name or '(no --cluster-name)'}"
+        own = cluster_name or "(no name)"
+        message = f"spec.federation.cluster is {cluster}, but this is cluster {own}; --cluster-name has to be the name in Karmada"
         return Stance(attitude=Attitude.WATCH, cluster=cluster, instance_uid=uid, reason="ForeignCluster", message=message)
     strangers = sorted(holdings.instance_uids - {uid})
     if strangers:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, MemberState, Reason, conditions_of, with_condition
 from fedstate.api.naming import replset_name, short_member_name
 from fedstate.dataplane.holdings import OwnMember, exporter_problem
-from fedstate.dataplane.look import Look
+from fedstate.dataplane.look import Look, Problem
 from fedstate.dataplane.rollout import outdated
 from fedstate.dataplane.specs import pods_selector
 from fedstate.dataplane.stance import Attitude
@@ -223,13 +224,13 @@ def _user_conditions(look: Look) -> list[Condition]:
 def _summary(look: Look) -> list[Condition]:
     state = state_of(look)
     ready = state is MemberState.RUNNING
-    blocking = next((problem for problem in look.problems if problem.blocking), None)
+    blocking = [problem for problem in look.problems if problem.blocking]
     waiting = _waiting_for(look)
     stalled, reason, message = False, str(Reason.SETTLED if ready else Reason.PROGRESSING), ""
     if look.stance.attitude is Attitude.WATCH:
         stalled, reason, message = True, look.stance.reason, look.stance.message
-    elif blocking is not None:
-        stalled, reason, message = True, blocking.reason, blocking.message
+    elif blocking:
+        stalled, reason, message = True, blocking[0].reason, _all_of(blocking)
     elif isinstance(look.step, Wait) and look.step.reason in _FOR_HUMANS:
         stalled, reason, message = True, look.step.reason, look.step.message
     return [
@@ -275,11 +276,15 @@ def _parts(look: Look) -> list[Condition]:
     return result
 
 
+def _all_of(problems: Iterable[Problem]) -> str:
+    return "; ".join(dict.fromkeys(problem.message for problem in problems))
+
+
 def _waiting_for(look: Look) -> str:
     """The most telling thing that is still being waited for."""
     if isinstance(look.step, Wait) and look.step.reason not in _CALM:
         return look.step.message
     if look.problems:
-        return look.problems[0].message
+        return _all_of(look.problems)
     behind = [member.name for member in look.holdings.members if not _serves(look, member)]
     return f"waiting for {', '.join(behind)}" if behind else ""

@@ -131,7 +131,11 @@ async def test_a_set_whose_data_is_gone_is_reported_and_never_begun_anew() -> No
     [
         ({"persistence": {"storageClassName": "fast"}}, "StorageClassMissing", "spec.persistence.storageClassName is fast"),
         ({"customConfigRef": "mine"}, "MissingReference", "spec.customConfigRef: ConfigMap mine does not exist"),
-        ({"rootPasswordSecretRef": {"name": "pw"}}, "MissingReference", "spec.rootPasswordSecretRef: Secret pw does not exist"),
+        (
+            {"rootPasswordSecretRef": {"name": "pw"}},
+            "MissingReference",
+            "spec.rootPasswordSecretRef: Secret pw in namespace db does not exist",
+        ),
         ({"federation": {}}, "InertTemplate", "no override has stamped it"),
         ({"federation": {"cluster": "c2", "instanceUID": "u"}}, "ForeignCluster", "this is cluster c1"),
         ({"members": "three"}, "InvalidSpec", "spec.members must be a whole number"),

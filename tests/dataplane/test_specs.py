@@ -117,7 +117,7 @@ def test_the_secret_is_made_once_and_only_the_root_password_follows_the_user() -
 def test_a_secret_that_lacks_a_key_is_named_with_it() -> None:
     secret = auth_secret(parsed(), None, None, lambda n: b"a" * n)
     del secret["data"]["keyfile"]
-    assert read_credentials(secret) == (None, "Secret x-auth has no key keyfile")
+    assert read_credentials(secret) == (None, "Secret x-auth has no key keyfile; restore it")
 
 
 def test_only_users_that_are_missing_or_have_another_password_are_written() -> None:
