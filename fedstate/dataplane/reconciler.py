@@ -67,8 +67,7 @@ class MongoDBReconciler:
         try:
             mongo = MongoDB.from_object(obj)
         except TerminalError as error:
-            await self._parts.reporter.report_invalid(obj, error)
-            return DONE
+            return await self._parts.reporter.report_invalid(obj, error)
         holdings = self._holdings(key, mongo, obj)
         stance = stance_of(mongo, self._parts.cluster_name, holdings)
         look = Look(mongo=mongo, stance=stance, holdings=holdings, previous=obj.get("status") or {})

@@ -52,8 +52,8 @@ class Reporter:
         if due or before != status:
             await self._writer.write_status(obj, {**status, "heartbeatTime": format_time(now)})
 
-    async def report_invalid(self, obj: KubeObject, error: TerminalError) -> None:
-        """Keep what was reported, and say which field has to change."""
+    async def report_invalid(self, obj: KubeObject, error: TerminalError) -> Result:
+        """Keep what was reported, and say which field has to change; the heartbeat goes on, since the operator is not silent."""
         now, before = self._now(), dict(obj.get("status") or {})
         conditions = conditions_of({"status": before})
         for kind, holds in ((ConditionType.READY, "False"), (ConditionType.STALLED, "True")):
@@ -64,6 +64,7 @@ class Reporter:
         status = {key: value for key, value in before.items() if key != "heartbeatTime"}
         status |= {"state": str(MemberState.ERROR), "conditions": [condition.to_object() for condition in conditions]}
         await self._write_status(obj, status, now)
+        return Result(requeue_after=IDLE)
 
     def _tell_changes(self, obj: KubeObject, look: Look, status: Mapping[str, Any]) -> None:
         """Events for what changed by itself since the last report."""

@@ -9,6 +9,7 @@ import pytest
 
 from fedstate.api.naming import LABEL_HOLDS_INSTANCE, MONGODBS
 from fedstate.api.replset import ReplsetPlan, ReportedMember, compose_plan, hostconf_data
+from fedstate.dataplane.reporting import IDLE
 from fedstate.kube.objects import finalizers_of, labels_of
 from fedstate.kube.resources import (
     CONFIG_MAPS,
@@ -148,6 +149,19 @@ async def test_what_keeps_members_from_starting_names_the_field(spec: dict[str, 
     assert (stalled["status"], stalled["reason"]) == ("True", reason)
     assert says in stalled["message"]
     assert cell.names(STATEFUL_SETS) == []
+
+
+async def test_the_heartbeat_of_an_invalid_spec_goes_on_and_nothing_else_is_written() -> None:
+    """An operator that fell silent would be taken for a dead one, and its reason would not be shown."""
+    cell = Cell(mongodb(members="three"))
+    await cell.look()
+    before, told = len(cell.server.requests), cell.status
+    for _ in range(31):
+        assert (await cell.look()).requeue_after == IDLE
+    writes = [verb_of(request) for request in cell.server.requests[before:]]
+    assert len(writes) == 2, "one heartbeat in fifteen seconds"
+    assert cell.status == told | {"heartbeatTime": cell.status["heartbeatTime"]}
+    assert cell.status["heartbeatTime"] > told["heartbeatTime"]
 
 
 async def test_the_announced_default_configuration_need_not_exist() -> None:
