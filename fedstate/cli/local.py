@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -95,7 +96,7 @@ def _headline(progress: Progress, layout: Layout, mongod: Mongod) -> None:
     progress.line(f"fedstate {__version__} · local mode · data in {layout.directory} · mongod {mongod.version} ({mongod.origin})")
 
 
-async def _bring_up(progress: Progress, layout: Layout, *, detached: bool, ephemeral: bool = False) -> Any:
+async def _bring_up(progress: Progress, layout: Layout, *, detached: bool, ephemeral: bool = False) -> subprocess.Popen[bytes]:
     supervisor = lifecycle.start(layout, detached=detached, ephemeral=ephemeral)
     try:
         async for phase in lifecycle.follow(layout, supervisor):
@@ -161,6 +162,7 @@ def up(
 
         if detach:
             await rest()
+            lifecycle.let_go(supervisor)
             return
         async with lifecycle.stopped_at_the_end(layout, supervisor):
             await rest()
@@ -345,10 +347,11 @@ def run_demo(
         lifecycle.own(layout)
         try:
             instance = create.create(layout, wanted)
-            await _bring_up(progress, layout, detached=stay, ephemeral=not stay)
+            supervisor = await _bring_up(progress, layout, detached=stay, ephemeral=not stay)
             await _show(progress, layout, instance, members, chaos_too=not no_chaos)
             if stay:
                 lifecycle.disown(layout)
+                lifecycle.let_go(supervisor)
                 _next_steps(progress, layout, instance, demo_there=True, detached=True)
                 return
         except BaseException:
