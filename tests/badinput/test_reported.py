@@ -7,8 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.badinput.controlplane import ControlPlane, running_control_plane
+from tests.badinput.controlplane import ControlPlane, running_control_plane, said
+from tests.badinput.members import TROUBLES, Trouble
 from tests.badinput.reported import REPORTED, Reported
+from tests.dataplane.cell import Cell, mongodb
+
+STARTED = 12
+"""Looks after which a set of one member is up, and a federated part waits for its plan."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -27,3 +32,19 @@ async def test_an_instance_says_what_is_wrong(control: ControlPlane, row: Report
         await control.told(namespace, wanted)
         if row.told:
             await control.event(namespace, wanted[0][3])
+
+
+@pytest.mark.parametrize("row", TROUBLES, ids=lambda row: row.situation.replace(" ", "-"))
+async def test_a_part_of_an_instance_says_what_is_wrong(row: Trouble) -> None:
+    obj = mongodb(**row.spec)
+    obj["metadata"]["labels"].update(row.labels)
+    cell = Cell(obj)
+    row.before(cell)
+    await cell.looks(STARTED)
+    if row.later is not None:
+        assert said({"status": cell.status}) != []
+        assert not set(row.says) <= set(said({"status": cell.status}))
+        row.later(cell)
+        await cell.looks(row.looks)
+    types = {kind for kind, *_ in row.says}
+    assert [one for one in said({"status": cell.status}) if one[0] in types] == list(row.says)
