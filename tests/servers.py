@@ -22,8 +22,9 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.config import cluster_config_from
 from fedstate.kube.resources import NAMESPACES
 from fedstate.local.kubernetes import find_assets
-from fedstate.local.layout import any_free_port, kubeconfig_text
+from fedstate.local.layout import kubeconfig_text
 from fedstate.local.pki import ensure_pki
+from fedstate.local.ports import any_free_port
 from fedstate.local.processes import die_with_parent
 from fedstate.local.spec import ClusterSpec, Engine, write_spec
 from tests.e2e.system import kubectl_path

@@ -16,6 +16,7 @@ from fedstate.local import layout as files
 from fedstate.local.kubernetes import require_assets
 from fedstate.local.layout import CONTROL_PLANE, InstanceSpec, Layout, OperatorSpec
 from fedstate.local.pki import ensure_pki
+from fedstate.local.ports import FIRST_PORT, free_network, free_ports, same_or_free
 from fedstate.local.spec import ClusterSpec, Engine, NodeSpec, read_spec, write_spec
 
 OPERATOR_FIRST_PORT = 7900
@@ -89,8 +90,8 @@ def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
     names = [size.name for size in sizes]
     if len(set(names)) != len(names):
         raise FedstateError(f"--cluster: every name once, please (got {', '.join(names)})")
-    network = files.free_network()
-    ports = files.free_ports(1 + len(names))
+    network = free_network()
+    ports = free_ports(1 + len(names))
     vips = [files.vip_of(network, index) for index in range(1, 1 + len(names))]
     pki = ensure_pki(layout.directory / "pki", ["127.0.0.1", "localhost", "kubernetes.default.svc", *dict.fromkeys(vips)])
 
@@ -130,7 +131,7 @@ def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
     for spec in specs:
         write_spec(spec)
     _write_kubeconfig(layout, instance, specs)
-    ports = _available([operator.http_port for operator in instance.operators], OPERATOR_FIRST_PORT)
+    ports = same_or_free([operator.http_port for operator in instance.operators], first=OPERATOR_FIRST_PORT)
     operators = [msgspec.structs.replace(o, http_port=port) for o, port in zip(instance.operators, ports, strict=True)]
     instance = msgspec.structs.replace(
         instance, operators=operators, mongod=str(wanted.mongod), mongod_version=wanted.mongod_version
@@ -142,19 +143,13 @@ def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
 def _renewed(specs: list[ClusterSpec], wanted: Wanted) -> list[ClusterSpec]:
     """What may differ from one start to the next: a port that somebody else has taken, the mongod, storage classes."""
     renewed = []
-    for spec, port in zip(specs, _available([spec.port for spec in specs], files.FIRST_PORT), strict=True):
+    for spec, port in zip(specs, same_or_free([spec.port for spec in specs], first=FIRST_PORT), strict=True):
         fresh = msgspec.structs.replace(spec, port=port)
         if spec.role == "member":
             any_class = spec.any_storage_class or wanted.any_storage_class
             fresh = msgspec.structs.replace(fresh, mongod=str(wanted.mongod), any_storage_class=any_class)
         renewed.append(fresh)
     return renewed
-
-
-def _available(ports: list[int], first: int) -> list[int]:
-    """The same ports, but another one for each that somebody listens on."""
-    spare = (port for port in files.free_ports(2 * len(ports), first=first) if port not in ports)
-    return [port if files.can_listen("127.0.0.1", port) else next(spare) for port in ports]
 
 
 def _member(base: ClusterSpec, size: ClusterSize, index: int, network: int, wanted: Wanted) -> ClusterSpec:
@@ -175,7 +170,7 @@ def _member(base: ClusterSpec, size: ClusterSize, index: int, network: int, want
 
 
 def _instance(wanted: Wanted, engine: Engine, network: int, names: list[str]) -> InstanceSpec:
-    ports = files.free_ports(1 + len(names), first=OPERATOR_FIRST_PORT)
+    ports = free_ports(1 + len(names), first=OPERATOR_FIRST_PORT)
     operators = [OperatorSpec(cluster=CONTROL_PLANE, role="control-plane", http_port=ports[0])]
     operators += [OperatorSpec(cluster=name, role="member", http_port=port) for name, port in zip(names, ports[1:], strict=True)]
     return InstanceSpec(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedstate.errors import FedstateError
 from fedstate.local import processes
-from fedstate.local.layout import any_free_port
+from fedstate.local.ports import any_free_port
 from fedstate.local.spec import ClusterSpec
 
 START_TIMEOUT = 60.0

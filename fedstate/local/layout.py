@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +15,6 @@ from fedstate.local.spec import Engine
 
 CONTROL_PLANE = "control-plane"
 REGIONS = ("eu", "us", "ap")
-FIRST_PORT = 6440
-LOCK_PORT = 7799
-"""A running instance listens on it at its first loopback address, so that two instances never share addresses."""
 
 
 class OperatorSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,50 +134,6 @@ def vip_of(network: int, index: int) -> str:
 def pod_prefix_of(network: int, index: int) -> str:
     """First three numbers of the cluster's pod addresses, with the dot; empty where only 127.0.0.1 exists."""
     return f"127.{network}.{index}." if network else ""
-
-
-def free_network() -> int:
-    """A number for loopback addresses that no running instance holds; 0 where the system has only 127.0.0.1 (macOS)."""
-    if sys.platform != "linux":
-        return 0
-    start = secrets.randbelow(150)
-    for offset in range(150):
-        network = 71 + (start + offset) % 150
-        if can_listen(f"127.{network}.0.1", LOCK_PORT):
-            return network
-    raise FedstateError("150 local instances hold all loopback networks: stop some with `fedstate local down --name NAME`")
-
-
-def free_ports(count: int, *, first: int = FIRST_PORT, host: str = "127.0.0.1") -> list[int]:
-    """The first `count` ports from `first` on that nobody listens on."""
-    found: list[int] = []
-    port = first
-    while len(found) < count:
-        if port > 65535:
-            raise FedstateError(f"fewer than {count} free ports from {first} on")
-        if can_listen(host, port):
-            found.append(port)
-        port += 1
-    return found
-
-
-def any_free_port(host: str = "127.0.0.1") -> int:
-    """A port that the system hands out and nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def can_listen(host: str, port: int) -> bool:
-    """Whether the address is free now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError:
-            return False
-        return True
 
 
 def kubeconfig_text(servers: dict[str, tuple[str, str, str]], *, current: str) -> str:

@@ -22,7 +22,8 @@ import msgspec
 
 from fedstate.errors import FedstateError
 from fedstate.local import create, install, processes
-from fedstate.local.layout import CONTROL_PLANE, LOCK_PORT, InstanceSpec, Layout, OperatorSpec, context_of, read_instance
+from fedstate.local.layout import CONTROL_PLANE, InstanceSpec, Layout, OperatorSpec, context_of, read_instance
+from fedstate.local.ports import LOCK_PORT
 
 logger = logging.getLogger(__name__)
 READY_TIMEOUT = 90.0

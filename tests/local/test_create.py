@@ -1,8 +1,10 @@
 """What `local up` writes: sizes that are read, files that are kept, and the sentences for wrong input."""
 
+import asyncio
 import json
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,25 @@ def test_unreadable_state_says_how_to_remove_it(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"name": 1}))
     with pytest.raises(FedstateError, match="`fedstate local down` removes the instance"):
         read_instance(Layout(tmp_path))
+
+
+async def test_instances_that_are_made_at_the_same_moment_share_no_port(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from fedstate.local.create import *; from fedstate.local.layout import Layout; "
+        "layout = Layout(Path(sys.argv[1])); wanted = Wanted(name='x', mongod=Path('/bin/true'), mongod_version='6'); "
+        "instance = create(layout, wanted); print(sorted([s.port for s in cluster_specs(layout, instance).values()] + "
+        "[o.http_port for o in instance.operators] + [instance.network]), flush=True); sys.stdin.read()"
+    )
+    makers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, str(tmp_path / name), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        for name in "ab"
+    ]
+    numbers: list[int] = []
+    for maker in makers:
+        assert maker.stdout is not None
+        numbers += json.loads(await maker.stdout.readline())
+    for maker in makers:
+        await maker.communicate()
+    assert len(numbers) == len(set(numbers)) == 2 * (4 + 4 + 1)
