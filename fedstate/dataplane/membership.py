@@ -151,8 +151,9 @@ class _Transition:
                 blocked.append(_too_few(member.host, after))
 
     def _moves(self, missing: list[PlanMember], blocked: list[Wait]) -> Iterator[Step]:
-        """Members whose number is planned under another address."""
-        for member in list(missing):
+        """Members whose number is planned under another address, the primary last."""
+        primary = self._config.by_host(self._view.primary_host or "")
+        for member in sorted(missing, key=lambda member: primary is not None and member.id == primary.id):
             live = self._config.by_id(member.id)
             if live is None:
                 continue

@@ -34,6 +34,8 @@ class Mongod:
         self._directory = directory
         self._replset = replset
         self._process: asyncio.subprocess.Process | None = None
+        self.parameters: list[str] = []
+        """Server parameters of the next start."""
 
     async def start(self) -> None:
         """Start the process and return when its port answers."""
@@ -49,6 +51,7 @@ class Mongod:
             *(binary, "--dbpath", str(self._directory), "--bind_ip", address, "--port", port, "--replSet", self._replset),
             *("--keyFile", str(keyfile), "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket", "--oplogSize", "64"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false", "--logpath", str(self._directory / "log")),
+            *(word for parameter in self.parameters for word in ("--setParameter", parameter)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
