@@ -277,7 +277,7 @@ def _majority(case: Case) -> Iterator[Verdict]:
     dead = sorted({member.cluster for member in health.lost if not observed.alive(member.cluster)})
     if dead:
         message = (
-            f"Bring back {', '.join(dead)}, or name the survivors in spec.failover.forceReconfig; nothing is forced by itself"
+            f"Bring back {', '.join(dead)}: nothing is forced, and spec.failover.forceReconfig is not acted upon in this version"
         )
         yield recovery, "True", Reason.APPROVAL_REQUIRED, message
         return
