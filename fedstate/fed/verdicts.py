@@ -232,6 +232,8 @@ def _quorum_safe(case: Case) -> Verdict:
         return type_, "True", Reason.SURVIVES_ANY_CLUSTER, "; ".join((safe, *_without_vote(case)))
     parts = [f"the loss of {cluster} would leave no majority to elect a primary" for cluster in elections]
     parts += [f"the loss of {cluster} would stop majority writes" for cluster in writes]
+    if writes and case.placement is not None and case.placement.arbiter_cluster is not None:
+        parts.append("a data member in place of the arbiter (spec.config.arbiter) would prevent that")
     if elections and len(health.survivals) < ENOUGH_CLUSTERS:
         parts.append(f"members in {ENOUGH_CLUSTERS} clusters would survive the loss of any one")
     message = "; ".join((*parts, *_without_vote(case)))

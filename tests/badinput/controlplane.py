@@ -22,15 +22,14 @@ from fedstate.kube.informer import InformerSet
 from fedstate.kube.objects import Key, KubeObject, name_of, resource_version_of
 from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES, Resource
 from fedstate.local.karmada import install_crds
+from tests.badinput.conditions import Condition, said
+from tests.badinput.reported import NAME
 from tests.fed.replset import ReplicaSet
 from tests.fed.system import Connections
 from tests.local.karmada.servers import new_servers
 
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "crds"
-NAME = "orders"
 DEADLINE = 8.0
-Condition = tuple[str, str, str, str]
-"""Type, status, reason and message."""
 
 
 class ControlPlane:
@@ -101,11 +100,6 @@ class ControlPlane:
                 if note in {event.get("note") for event in await self.client.list_all(EVENTS, namespace)}:
                     return
                 await asyncio.sleep(0.02)
-
-
-def said(obj: KubeObject) -> list[Condition]:
-    conditions = (obj.get("status") or {}).get("conditions") or ()
-    return [(c["type"], c["status"], c.get("reason", ""), c.get("message", "")) for c in conditions]
 
 
 async def until(holds: Any) -> None:

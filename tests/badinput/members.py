@@ -11,7 +11,7 @@ from typing import Any
 
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, PODS, SECRETS, STORAGE_CLASSES, Resource
-from tests.badinput.controlplane import Condition
+from tests.badinput.conditions import Condition
 from tests.dataplane.cell import KEY, Cell
 
 STAMP = {"cluster": "c1", "instanceUID": "uid-1", "planGeneration": 0, "decommission": False}

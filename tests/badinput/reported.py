@@ -11,9 +11,10 @@ from typing import Any
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
-from tests.badinput.controlplane import NAME, Condition
+from tests.badinput.conditions import Condition
 from tests.scheduler.clusters import COMPLETE, LOST, ONE_CPU, cluster
 
+NAME = "orders"
 TAINT = [{"key": "maintenance", "value": "tonight", "effect": "NoSchedule"}]
 OTHER_KIND = [{"groupVersion": "apps/v1", "resources": [{"kind": "Deployment", "name": "deployments"}]}]
 THREE = tuple(cluster(name) for name in ("ap", "eu", "us"))

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.badinput.controlplane import ControlPlane, running_control_plane, said
+from tests.badinput.conditions import said
+from tests.badinput.controlplane import ControlPlane, running_control_plane
 from tests.badinput.members import TROUBLES, Trouble
 from tests.badinput.reported import REPORTED, Reported
 from tests.dataplane.cell import Cell, mongodb
