@@ -154,5 +154,5 @@ async def test_instances_that_are_made_at_the_same_moment_share_no_port(tmp_path
         assert maker.stdout is not None
         numbers += json.loads(await maker.stdout.readline())
     for maker in makers:
-        await maker.communicate()
+        await maker.communicate(b"")
     assert len(numbers) == len(set(numbers)) == 2 * (4 + 4 + 1)
