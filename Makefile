@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Python's development mode, and warnings are errors, in every process that the tests start too.
+PYTEST := PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-kubernetes check lint types arrows format lock clean
@@ -13,10 +15,11 @@ demo: $(VENV)/.demo ## Show the main job on real mongod processes: three cluster
 
 ##@ Test it
 test: check ## All checks and all tests; with a real Kubernetes too where KUBEBUILDER_ASSETS names one
-	$(BIN)/python -X dev -W error -m pytest $(ARGS)
+	$(PYTEST) --numprocesses auto --dist loadfile -m "not e2e" $(ARGS)
+	$(PYTEST) -m e2e $(ARGS)
 
 test-fast: $(VENV)/.dev ## The tests that start neither mongod nor a real Kubernetes: at most a minute
-	$(BIN)/python -X dev -W error -m pytest -m "not mongod and not kubernetes and not e2e" $(ARGS)
+	$(PYTEST) --numprocesses auto --dist loadfile -m "not mongod and not kubernetes and not e2e" $(ARGS)
 
 check: lint types arrows ## Style, types and the arrows between the layers
 
