@@ -3,7 +3,7 @@
 Karmada's word on a cluster is never a reason to call a database well, nor its silence one to call it ill.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fedstate.api.conditions import InstanceState
@@ -40,7 +40,7 @@ class Health:
 
 def health_of(observed: Observed, plan: ReplsetPlan | None, placement: Placement | None) -> Health:
     """The health of the set that `plan` describes and `placement` asks for."""
-    members = plan.members if plan is not None else ()
+    members = [*plan.members, *_leaving(observed, plan)] if plan is not None else []
     voters = [member for member in members if _votes(observed, member)]
     serving = [member for member in voters if observed.serving(member.host, member.cluster)]
     data = sum(not member.arbiter_only for member in voters)
@@ -69,6 +69,24 @@ def _state(*, fresh: bool, led: bool, as_planned: bool) -> InstanceState:
     if not led:
         return InstanceState.UN_HEALTH
     return InstanceState.HEALTH if as_planned else InstanceState.SUB_HEALTH
+
+
+def _leaving(observed: Observed, plan: ReplsetPlan) -> Iterator[PlanMember]:
+    """Members that shall leave, as long as the set counts on them: they vote, and one of them may lead."""
+    config = observed.view.config if observed.view is not None else None
+    for gone in plan.retiring:
+        live = config.by_host(gone.host) if config is not None else None
+        if live is not None:
+            yield PlanMember(
+                id=live.id,
+                host=gone.host,
+                cluster=gone.cluster,
+                member=gone.member,
+                votes=live.votes,
+                arbiter_only=live.arbiter_only,
+            )
+        elif gone.host == observed.primary_host:
+            yield PlanMember(id=-1, host=gone.host, cluster=gone.cluster, member=gone.member, votes=0)
 
 
 def _is_fresh(observed: Observed) -> bool:

@@ -127,9 +127,9 @@ def _result(observed: Observed, cluster: str, plan: ReplsetPlan | None, placemen
 
 
 def _roles(observed: Observed, cluster: str, own: ClusterReport | None, plan: ReplsetPlan | None) -> dict[str, str]:
-    """Role by address: planned members in the order of their ids, then reported ones that have yet to be planned."""
+    """Role by address: planned members in the order of their ids, then reported ones: yet to be planned, or yet to be removed."""
     planned = [member.host for member in (plan.members if plan is not None else ()) if member.cluster == cluster]
-    leaving = {gone.host for gone in (plan.retiring if plan is not None else ())}
+    leaving = {gone.host for gone in (plan.retiring if plan is not None else ()) if not observed.in_live_config(gone.host)}
     reported = [member.host for member in (own.members if own is not None else ()) if member.host]
     hosts = [*planned, *(host for host in reported if host not in planned and host not in leaving)]
     return {host: observed.role_of(host, cluster) for host in hosts if host}

@@ -64,6 +64,28 @@ def test_scaling_in_ends_with_a_primary_wherever_the_primary_was(plan_first: boo
     assert all(len(cell.ever) <= 2 for cell in world.cells.values()), "no member was started only to be stopped"
 
 
+def test_a_primary_that_shall_leave_is_shown_as_the_primary_until_it_has_stepped_down() -> None:
+    world = running({"c1": 2, "c2": 2, "c3": 1})
+    leaving = next(iter(world.cells["c3"].processes.values())).host
+    world.replset.primary = leaving
+    seen: set[tuple[str, bool]] = set()
+
+    def watch() -> None:
+        world.operate()
+        assert world.status["state"] in ("Health", "SubHealth"), world.status
+        assert world.status["primary"]["host"] == world.replset.primary
+        roles = {host: role for result in world.status["result"] for host, role in result["connectAddrWithRole"].items()}
+        assert roles[world.replset.primary] == "PRIMARY"
+        seen.add((world.replset.primary, world.status["state"] == "Health"))
+
+    world.watchers.append(watch)
+    world.place({"c1": 2, "c2": 1})
+    world.settle()
+    assert (leaving, False) in seen
+    assert world.status["state"] == "Health"
+    assert world.status["primary"]["cluster"] != "c3"
+
+
 @pytest.mark.parametrize("plan_first", [True, False])
 def test_a_cluster_taken_out_leaves_only_after_its_members_have_been_replaced(plan_first: bool) -> None:
     world = running({"c1": 2, "c2": 1}, plan_first=plan_first)
