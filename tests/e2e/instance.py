@@ -6,10 +6,12 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS, auth_secret_name
 from fedstate.kube.errors import NotFound, TransportError
@@ -169,10 +171,33 @@ async def instance(system: System, namespace: str, name: str = "orders") -> Asyn
     made = Instance(system=system, namespace=namespace, name=name)
     try:
         yield made
-    except BaseException:
+    except BaseException as error:
+        with suppress(AssertionError, TransportError):
+            await _keep_evidence(made, error)
         # The failure of the block is what is to be told; the instance goes without anybody waiting for it.
         async with system.control_plane() as client:
             with suppress(NotFound, TransportError):
                 await client.delete(MULTI_CLOUD_MONGODBS, name, namespace=namespace)
         raise
     await made.delete()
+
+
+async def _keep_evidence(made: Instance, error: BaseException) -> None:
+    """What runs is told with the failure; logs and objects are kept where `FEDSTATE_EVIDENCE` says, for the system goes away."""
+    error.add_note(await made.system.fedstate("status"))
+    directory = os.environ.get("FEDSTATE_EVIDENCE")
+    if directory is None:
+        return
+    source, target = made.system.layout.directory, Path(directory)
+    for log in source.rglob("*.log"):
+        kept = target / log.relative_to(source)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(log.read_bytes())
+    (target / "instance.json").write_text(json.dumps(await made.get(), indent=1))
+    for cluster in made.system.instance.clusters:
+        with suppress(AssertionError):
+            kinds = "mongodbs.middleware.fedstate.io,statefulsets,pods,services,persistentvolumeclaims,events"
+            text = await made.system.kubectl(
+                "-n", made.namespace, "get", kinds, "-o", "yaml", "--ignore-not-found", cluster=cluster
+            )
+            (target / f"{cluster}.yaml").write_text(text)
