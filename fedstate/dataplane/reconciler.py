@@ -24,7 +24,7 @@ from fedstate.dataplane.provision import Provision
 from fedstate.dataplane.readings import Question, SetReader
 from fedstate.dataplane.reporting import CONVERGING, IDLE, Reporter
 from fedstate.dataplane.rollout import HandOver, Restart, next_rollout_step
-from fedstate.dataplane.stance import Attitude, identity_of, stance_of
+from fedstate.dataplane.stance import Attitude, Stance, identity_of, stance_of
 from fedstate.dataplane.steering import Deed, Steering
 from fedstate.dataplane.steps import Settled, Step, Wait
 from fedstate.dataplane.teardown import Teardown
@@ -70,7 +70,7 @@ class MongoDBReconciler:
             return await self._parts.reporter.report_invalid(obj, error)
         holdings = self._holdings(key, mongo, obj)
         stance = stance_of(mongo, self._parts.cluster_name, holdings)
-        look = Look(mongo=mongo, stance=stance, holdings=holdings, previous=obj.get("status") or {})
+        look = Look(mongo=mongo, stance=stance, holdings=holdings, previous=_previous(obj, stance))
         match stance.attitude:
             case Attitude.LEAVE:
                 return await self._leave(key, obj, look)
@@ -263,6 +263,13 @@ _NO_ADDRESS = (
     "members cannot be reached from outside: give the object the label app.multicloudmongodb.io/vip, "
     "or the operator --vip; no node of the cluster is ready to lend its address"
 )
+
+
+def _previous(obj: KubeObject, stance: Stance) -> Mapping[str, Any]:
+    """What was reported before. Karmada may hand an object on to the next instance of its name: then nothing of it holds."""
+    status: Mapping[str, Any] = obj.get("status") or {}
+    told = (status.get("federation") or {}).get("instanceUID")
+    return {} if stance.attitude is Attitude.ACT and told and told != stance.instance_uid else status
 
 
 def _was_initialized(look: Look) -> bool:

@@ -392,3 +392,31 @@ async def test_a_wiped_voter_keeps_its_vote_where_the_rest_would_be_no_majority(
     cell.mongos.add(first, syncs_in=50)
     await cell.looks(6)
     assert len(cell.mongos.history) == before
+
+
+async def test_an_object_handed_on_to_the_next_instance_of_its_name_begins_with_nothing() -> None:
+    cell, plan = await over_two_clusters()
+    publish(cell, replace(plan, replica_set_id="set-1"))
+    await cell.looks(2)
+    obj = cell.server.get(MONGODBS, KEY.name, KEY.namespace)
+    assert obj is not None
+    cell.server.seed(MONGODBS, obj | {"metadata": obj["metadata"] | {"labels": {"karmada.io/managed": "true"}}})
+    cell.change(federation=STAMP | {"decommission": True})
+    await cell.looks(6)
+    assert cell.status["decommissioned"] is True
+    volumes = cell.names(PERSISTENT_VOLUME_CLAIMS)
+    cell.mongos.mongods.clear()
+    cell.mongos.primary = None
+    cell.change(federation=STAMP | {"instanceUID": "uid-2", "planGeneration": 1})
+    await cell.looks(3)
+    assert [member["ordinal"] for member in cell.status["members"]] == [0]
+    host = cell.host(0)
+    assert host is not None
+    fresh = ReplsetPlan(replset_name="x", generation=1, initiator="c1", members=(planned(0, "c1", host),), next_member_id=1)
+    metadata = {"name": "x-hostconf", "namespace": KEY.namespace, "labels": {**LABELS, LABEL_INSTANCE_UID: "uid-2"}}
+    cell.server.seed(CONFIG_MAPS, {"metadata": metadata, "data": hostconf_data(fresh)})
+    status = await cell.settle()
+    assert status["federation"]["instanceUID"] == "uid-2"
+    assert status["replicaSet"]["id"] == "set-2"
+    assert status["decommissioned"] is False
+    assert set(volumes) < set(cell.names(PERSISTENT_VOLUME_CLAIMS)), "the former instance's volume stays, and is not mounted"
