@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from fedstate.errors import FedstateError
-from fedstate.local import processes
+from fedstate.local import ports, processes
 from fedstate.local.layout import Layout
 from fedstate.local.processes import ProcessRecord, read_record
 from fedstate.local.supervisor import Phase
@@ -48,6 +48,7 @@ def start(layout: Layout, *, detached: bool, ephemeral: bool = False) -> subproc
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=ports.claims(),  # a cluster that is down for a while keeps its ports
             preexec_fn=None if detached else processes.die_with_parent(signal.SIGTERM),  # noqa: PLW1509
         )
 

@@ -15,7 +15,8 @@ LOCK_PORT = 7799
 CLAIMS = "127.255.255.253"
 """Who is bound to a port of this address, which nobody serves on, is about to use that port of 127.0.0.1."""
 
-_claimed: set[tuple[str, int]] = set()
+_claimed: dict[tuple[str, int], int] = {}
+"""Descriptor of the socket behind each claim."""
 
 
 def free_network() -> int:
@@ -46,6 +47,11 @@ def same_or_free(ports: Sequence[int], *, first: int) -> list[int]:
     kept = {port for port in ports if _take(port)}
     spare = iter(free_ports(len(ports) - len(kept), first=first, but=ports))
     return [port if port in kept else next(spare) for port in ports]
+
+
+def claims() -> tuple[int, ...]:
+    """Descriptors of everything that this process has claimed: a child that is given them keeps the claims for as long as it runs."""
+    return tuple(_claimed.values())
 
 
 def any_free_port(host: str = "127.0.0.1") -> int:
@@ -81,6 +87,5 @@ def _claim(host: str, port: int) -> bool:
     except OSError:
         claim.close()
         return False
-    claim.detach()
-    _claimed.add((host, port))
+    _claimed[(host, port)] = claim.detach()
     return True
