@@ -238,12 +238,6 @@ REJECTED: tuple[Rejected, ...] = (
         name="orders.eu",
     ),
     instance(
-        {},
-        "metadata.name: Invalid value: \"Orders\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
-        "metadata.name: Invalid value: must start with a letter and hold only a-z, 0-9 and -, as Services are named after it",
-        name="Orders",
-    ),
-    instance(
         {"replicaset": 0, "storage": {"reclaimPolicy": "Recycle"}},
         "spec.replicaset: Invalid value: 0: spec.replicaset in body should be greater than or equal to 1",
         'spec.storage.reclaimPolicy: Unsupported value: "Recycle": supported values: "Retain", "Delete"',
