@@ -148,8 +148,10 @@ def _addresses(plan: ReplsetPlan | None, placement: Placement | None) -> list[st
 
 
 def _primary(observed: Observed, primary: PlanMember) -> dict[str, Any]:
-    before = ((observed.raw or {}).get("status") or {}).get("primary") or {}
-    since = before.get("since") if before.get("host") == primary.host else None
+    status = (observed.raw or {}).get("status") or {}
+    before, term = status.get("primary") or {}, (status.get("replicaSet") or {}).get("configTerm")
+    elected_again = term is not None and _live_config(observed).get("configTerm", term) != term
+    since = before.get("since") if before.get("host") == primary.host and not elected_again else None
     return {
         "name": f"{primary.cluster}/{primary.member}",
         "cluster": primary.cluster,

@@ -64,6 +64,18 @@ def test_scaling_in_ends_with_a_primary_wherever_the_primary_was(plan_first: boo
     assert all(len(cell.ever) <= 2 for cell in world.cells.values()), "no member was started only to be stopped"
 
 
+def test_a_primary_that_is_elected_again_is_primary_since_then() -> None:
+    world = running({"c1": 1, "c2": 1, "c3": 1})
+    before = world.status["primary"]
+    world.run(3)
+    assert world.status["primary"] == before
+    world.replset.term += 1
+    world.settle()
+    after = world.status["primary"]
+    assert after["host"] == before["host"]
+    assert after["since"] > before["since"]
+
+
 def test_a_primary_that_shall_leave_is_shown_as_the_primary_until_it_has_stepped_down() -> None:
     world = running({"c1": 2, "c2": 2, "c3": 1})
     leaving = next(iter(world.cells["c3"].processes.values())).host
