@@ -214,8 +214,12 @@ class MongoDBReconciler:
         return look
 
     async def _watch(self, obj: KubeObject, look: Look) -> Result:
-        """Report what is here without touching it; with nothing here, a deletion need not wait for anything."""
-        if look.mongo.deleting and look.holdings.empty:
+        """Report what is here without touching it; with nothing here, a deletion need not wait for anything.
+
+        Nor need that of an object which Karmada makes again: what runs here is not its object's to end.
+        """
+        made_again = look.stance.reason == "NotDecommissioned" and look.mongo.karmada_managed
+        if look.mongo.deleting and (look.holdings.empty or made_again):
             await self._parts.writer.set_finalizers(obj, _without(finalizers_of(obj), FINALIZER_MONGODB))
             return DONE
         foreign = look.stance.reason in ("ForeignCluster", "ForeignInstance")

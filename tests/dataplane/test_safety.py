@@ -420,3 +420,21 @@ async def test_an_object_handed_on_to_the_next_instance_of_its_name_begins_with_
     assert status["replicaSet"]["id"] == "set-2"
     assert status["decommissioned"] is False
     assert set(volumes) < set(cell.names(PERSISTENT_VOLUME_CLAIMS)), "the former instance's volume stays, and is not mounted"
+
+
+async def test_an_object_deleted_by_hand_is_made_again_by_karmada_and_its_members_never_notice() -> None:
+    cell, plan = await over_two_clusters()
+    publish(cell, replace(plan, replica_set_id="set-1"))
+    obj = cell.server.get(MONGODBS, KEY.name, KEY.namespace)
+    assert obj is not None
+    cell.server.seed(MONGODBS, obj | {"metadata": obj["metadata"] | {"labels": {"karmada.io/managed": "true"}}})
+    versions, sets = len(cell.mongos.history), cell.server.all(STATEFUL_SETS)
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    await cell.looks(2)
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
+    assert cell.server.all(STATEFUL_SETS) == sets
+    cell.server.seed(MONGODBS, mongodb(members=1, federation=STAMP))
+    await cell.settle()
+    assert cell.server.all(STATEFUL_SETS) == sets
+    assert len(cell.mongos.history) == versions
+    assert cell.status["members"][0]["role"] == "PRIMARY"
