@@ -181,7 +181,8 @@ def _lost(decision: Decision) -> list[str]:
     """A lost cluster keeps its members in this version: whoever waits for them elsewhere has to know."""
     placed = decision.placement.members if decision.placement else {}
     return [
-        f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} stay placed there: "
+        f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} "
+        f"{'stays' if placed[verdict.cluster] == 1 else 'stay'} placed there: "
         "this version does not move members of a lost cluster."
         for verdict in decision.verdicts
         if not verdict.ready and placed.get(verdict.cluster)

@@ -240,6 +240,22 @@ REPORTED: tuple[Reported, ...] = (
         says=stalled("metadata.annotations.schedulerResult: names cluster eu more than once", "PlacementInvalid"),
     ),
     Reported(
+        situation="schedulerResult names a cluster that is not in Karmada",
+        annotations=placed('{"ClusterWithReplicaset":[{"cluster":"eu","replicaset":2},{"cluster":"mars","replicaset":1}]}'),
+        says=(
+            (
+                "Scheduled",
+                "True",
+                "Placed",
+                "3 members on 2 clusters: eu 2, mars 1. The set does not survive the loss of eu: one of fewer than three clusters always holds half of the votes or more. mars is lost (no Cluster of this name in Karmada); its 1 member stays placed there: this version does not move members of a lost cluster.",
+            ),
+            *stalled(
+                "metadata.annotations.schedulerResult: cluster mars is not joined to Karmada; join it, or place its members elsewhere",
+                "PlacementInvalid",
+            ),
+        ),
+    ),
+    Reported(
         situation="another scheduler's schedulerResult names a cluster that is not there",
         spec={"scheduler": {"schedulerName": "mine"}},
         annotations=placed('{"ClusterWithReplicaset":[{"cluster":"mars","replicaset":3}]}'),
