@@ -183,7 +183,7 @@ RUNNING: tuple[Running, ...] = (
                 "RecoveryRequired",
                 "True",
                 "ApprovalRequired",
-                "Bring back c2, c3: nothing is forced, and spec.failover.forceReconfig is not acted upon in this version",
+                "Bring back c2, c3: nothing is forced, and spec.failover.forceReconfig is not acted upon in this version; if they are lost for good, force a reconfiguration by hand on a member that is left, or restore a backup elsewhere",
             ),
         ),
     ),
