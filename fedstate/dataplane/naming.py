@@ -8,6 +8,8 @@ from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import LABEL_MANAGED_BY, member_name
 
 ANNOTATION_REVISION = "middleware.fedstate.io/revision"
+ANNOTATION_OPERATOR = "middleware.fedstate.io/operator-revision"
+"""What version of the operator made a pod, as far as pods of two versions differ."""
 ANNOTATION_INTENT = "middleware.fedstate.io/intent"
 
 MANAGED_SELECTOR = f"{LABEL_MANAGED_BY}=fedstate"

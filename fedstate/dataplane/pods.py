@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import AUTH_CLUSTER_MONITOR_PASSWORD, AUTH_KEYFILE, LABEL_INSTANCE, auth_secret_name
-from fedstate.dataplane.mongodconf import DATA_PATH, FILE_NAME, KEYFILE_PATH, PORT, MongodConf
+from fedstate.dataplane.mongodconf import DATA_PATH, FILE_NAME, KEYFILE_PATH, PORT, MongodConf, mongod_conf
 from fedstate.dataplane.naming import (
+    ANNOTATION_OPERATOR,
     ANNOTATION_REVISION,
     CLUSTER_MONITOR,
     mongod_conf_name,
@@ -63,9 +65,17 @@ def pod_revision(inputs: PodInputs) -> str:
     return f"{inputs.mongo.name}-{digest[:10]}"
 
 
+@cache
+def operator_revision() -> str:
+    """Changes exactly when another version of the operator makes other pods of the same spec."""
+    plain = MongoDB.from_object({"metadata": {"name": "x", "namespace": "x"}, "spec": {"members": 1}})
+    conf = mongod_conf(replset="x", settings=(), custom=None, memory_limit="2Gi")
+    return pod_revision(PodInputs(mongo=plain, conf=conf, claim_name="data"))
+
+
 def pod_template(inputs: PodInputs, labels: Mapping[str, str]) -> dict[str, Any]:
     """The template of a member's StatefulSet."""
-    annotations = {ANNOTATION_REVISION: pod_revision(inputs)}
+    annotations = {ANNOTATION_REVISION: pod_revision(inputs), ANNOTATION_OPERATOR: operator_revision()}
     if inputs.mongo.metrics_enabled:
         annotations |= {"prometheus.io/scrape": "true", "prometheus.io/port": str(EXPORTER_PORT)}
     return {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": _pod_spec(inputs)}

@@ -6,24 +6,26 @@ Knows no other cluster but through the member plan and the members' own answers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fedstate.api.mongodb import MongoDB
 from fedstate.api.naming import FINALIZER_MONGODB, MONGODBS, auth_secret_name, replset_name
 from fedstate.control.reconciler import DONE, Result
 from fedstate.dataplane.credentials import USER_NAMES, Credentials
-from fedstate.dataplane.holdings import Holdings, holdings_of, pod_problem
+from fedstate.dataplane.holdings import Holdings, OwnMember, holdings_of, pod_problem
 from fedstate.dataplane.inputs import Inputs
 from fedstate.dataplane.look import Look, Problem
 from fedstate.dataplane.members import Roster, roster_of, standalone_plan
 from fedstate.dataplane.membership import next_step
-from fedstate.dataplane.pods import PodInputs, pod_revision
+from fedstate.dataplane.naming import ANNOTATION_OPERATOR
+from fedstate.dataplane.pods import PodInputs, operator_revision, pod_revision
 from fedstate.dataplane.provision import Provision
 from fedstate.dataplane.readings import Question, SetReader
 from fedstate.dataplane.reporting import CONVERGING, IDLE, Reporter
-from fedstate.dataplane.rollout import HandOver, Restart, next_rollout_step
+from fedstate.dataplane.rollout import HandOver, Restart, is_turn, next_rollout_step, outdated
 from fedstate.dataplane.stance import Attitude, Stance, identity_of, stance_of
 from fedstate.dataplane.steering import Deed, Steering
 from fedstate.dataplane.steps import Settled, Step, Wait
@@ -31,7 +33,7 @@ from fedstate.dataplane.teardown import Teardown
 from fedstate.dataplane.writer import Writer
 from fedstate.errors import TerminalError
 from fedstate.kube.events import EventRecorder
-from fedstate.kube.objects import Key, KubeObject, finalizers_of
+from fedstate.kube.objects import Key, KubeObject, annotations_of, finalizers_of
 from fedstate.kube.resources import PODS
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Collaborators:
     events: EventRecorder
     cluster_name: str
     vip: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class MongoDBReconciler:
@@ -193,7 +196,8 @@ class MongoDBReconciler:
         resting = isinstance(look.step, Settled | Wait)
         leaving = {member.name for member in look.roster.retiring} if look.roster is not None else set()
         staying = [member for member in look.holdings.members if member.name not in leaving]
-        rollout = next_rollout_step(staying, look.revision, look.reading) if look.revision and resting else None
+        ours = self._is_our_turn(look, staying)
+        rollout = next_rollout_step(staying, look.revision, look.reading, our_turn=ours) if look.revision and resting else None
         look = replace(look, rollout=rollout)
         match rollout:
             case Restart(member=member) if member.pod is not None:
@@ -205,6 +209,13 @@ class MongoDBReconciler:
                     note = f"{member.host} stepped down before its pod is replaced"
                     return self._told(obj, look, Deed(reason="StepDown", note=note))
         return look
+
+    def _is_our_turn(self, look: Look, members: Sequence[OwnMember]) -> bool:
+        """A changed spec the federation gives to one cluster at a time; what a new version of the operator changes goes by the clock."""
+        pods = [member.pod or {} for member in outdated(members, look.revision)]
+        if look.plan is None or all(annotations_of(pod).get(ANNOTATION_OPERATOR) == operator_revision() for pod in pods):
+            return True
+        return is_turn(look.stance.cluster, (member.cluster for member in look.plan.members), self._parts.now())
 
     async def _let_go(self, look: Look) -> Look:
         """Stop what the live configuration no longer has."""

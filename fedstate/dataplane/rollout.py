@@ -1,12 +1,14 @@
 """Which pod may be made anew next when the members' template has changed: one at a time, the primary last. Pure.
 
-Between clusters the control plane takes turns: it hands a changed spec to one cluster after another.
+Between clusters the control plane takes turns: it hands a changed spec to one cluster after another. What changes without
+it, as with a new version of the operator, which may come to all clusters at once, goes by the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.membership import MAX_LAG
@@ -14,6 +16,9 @@ from fedstate.dataplane.naming import ANNOTATION_REVISION
 from fedstate.dataplane.setview import Probe, SetReading
 from fedstate.kube.objects import annotations_of, deletion_timestamp_of, generation_of
 from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState
+
+SLOT, WINDOW = 60.0, 20.0
+"""Seconds that the clock gives to each cluster, and those at their beginning in which a restart may be begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,17 @@ def outdated(members: Sequence[OwnMember], revision: str) -> tuple[OwnMember, ..
     return tuple(member for member in members if member.pod is not None and member.revision != revision)
 
 
-def next_rollout_step(members: Sequence[OwnMember], revision: str, reading: SetReading) -> RolloutStep | None:
+def is_turn(cluster: str, clusters: Iterable[str], now: datetime) -> bool:
+    """Whether `cluster` may begin to restart a member of its own accord: never two clusters, even with clocks 40 s apart."""
+    order = sorted(set(clusters))
+    if cluster not in order or len(order) == 1:
+        return True
+    return 0 <= now.timestamp() % (SLOT * len(order)) - order.index(cluster) * SLOT < WINDOW
+
+
+def next_rollout_step(
+    members: Sequence[OwnMember], revision: str, reading: SetReading, *, our_turn: bool = True
+) -> RolloutStep | None:
     """None when every pod is current. A pod that serves nobody is replaced at once; the others only while all members serve.
 
     Not to see a member is not to know that it serves nobody.
@@ -64,6 +79,8 @@ def next_rollout_step(members: Sequence[OwnMember], revision: str, reading: SetR
     hindrance = _hindrance(members, reading)
     if hindrance:
         return Hold(message=hindrance)
+    if not our_turn:
+        return Hold(message="pods are to be made anew when it is this cluster's turn, within minutes")
     order = sorted(old, key=lambda member: (_is_primary(member, reading), not member.arbiter, -member.ordinal))
     first = order[0]
     if _is_primary(first, reading) and _has_successor(first, reading):

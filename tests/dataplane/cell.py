@@ -70,6 +70,7 @@ class Cell:
                 events=self._events,
                 cluster_name=cluster_name,
                 vip=VIP,
+                now=lambda: self.now,
             )
         )
         standard = {"metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}

@@ -13,13 +13,14 @@ from fedstate.api.naming import LABEL_INSTANCE_UID, LABEL_RETAINED, MONGODBS
 from fedstate.api.replset import PlanMember, ReplsetPlan, RetiringMember, hostconf_data
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.members import may_stop
-from fedstate.dataplane.rollout import HandOver, Hold, Restart, next_rollout_step
+from fedstate.dataplane.pods import operator_revision
+from fedstate.dataplane.rollout import WINDOW, HandOver, Hold, Restart, is_turn, next_rollout_step
 from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
 from fedstate.kube.errors import Forbidden
 from fedstate.kube.objects import KubeObject, labels_of
 from fedstate.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS, SERVICES, STATEFUL_SETS
 from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState, SetConfig, SetStatus
-from tests.dataplane.cell import KEY, Cell, mongodb
+from tests.dataplane.cell import KEY, START, Cell, mongodb
 from tests.fakes.apiserver import verb_of
 
 OTHER = "10.0.0.2:31000"
@@ -438,3 +439,39 @@ async def test_an_object_deleted_by_hand_is_made_again_by_karmada_and_its_member
     assert cell.server.all(STATEFUL_SETS) == sets
     assert len(cell.mongos.history) == versions
     assert cell.status["members"][0]["role"] == "PRIMARY"
+
+
+@pytest.mark.parametrize("skew", [-39.0, 0.0, 39.0])
+def test_of_two_clusters_at_most_one_may_begin_a_restart_of_its_own_accord(skew: float) -> None:
+    clusters = ("c1", "c2", "c3")
+    moments = [START + timedelta(seconds=second) for second in range(0, 400)]
+    turns = [[is_turn("c1", clusters, now), is_turn("c2", clusters, now + timedelta(seconds=skew))] for now in moments]
+    assert all(sum(turn) <= 1 for turn in turns)
+    assert all(any(turn[cluster] for turn in turns) for cluster in (0, 1))
+    assert all(is_turn("c1", ["c1"], now) for now in moments)
+
+
+async def test_what_a_new_version_of_the_operator_changes_waits_for_this_clusters_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come to all clusters at the same moment, and want all pods anew."""
+    cell, _ = await over_two_clusters()
+    cell.now = START + timedelta(minutes=10, seconds=30)
+    operator_revision.cache_clear()
+    monkeypatch.setattr("fedstate.dataplane.pods.TERMINATION_GRACE", 90)
+    starts = []
+    for _ in range(120):
+        before = cell.mongos.step_downs
+        await cell.look()
+        if cell.mongos.step_downs != before:
+            starts.append(cell.now - timedelta(seconds=1))
+    operator_revision.cache_clear()
+    assert [(start - START).total_seconds() % 120 < WINDOW for start in starts] == [True]
+    assert (starts[0] - START).total_seconds() > 660
+    assert cell.status["state"] == "Running"
+
+
+async def test_a_change_that_the_federation_gives_to_this_cluster_does_not_wait_for_the_clock() -> None:
+    cell, _ = await over_two_clusters()
+    cell.now = START + timedelta(minutes=10, seconds=30)
+    cell.change(resources={"limits": {"cpu": "2"}})
+    await cell.looks(3)
+    assert cell.mongos.step_downs == 1
