@@ -37,7 +37,7 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Reasons of conditions; the first block is the public announcement's vocabulary."""
+    """Every reason that a condition may give: the announcement's, the control plane's, and last those only a data plane has."""
 
     GET_SCHEDULER_SUCCESS = "GetSchedulerSuccess"
     GET_SCHEDULER_FAIL = "GetSchedulerFail"
@@ -52,7 +52,6 @@ class Reason(StrEnum):
     WAITING_FOR_CLUSTERS = "WaitingForClusters"
     NO_FEASIBLE_CLUSTER = "NoFeasibleCluster"
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
-    SPREAD_UNSATISFIABLE = "SpreadUnsatisfiable"
     PLACEMENT_INVALID = "PlacementInvalid"
 
     REPLICA_SET_READY = "ReplicaSetReady"
@@ -61,11 +60,8 @@ class Reason(StrEnum):
     NOTHING_FRESH = "NothingFresh"
     PROGRESSING = "Progressing"
     SETTLED = "Settled"
-    AS_PLANNED = "AsPlanned"
     DELETING = "Deleting"
     INVALID_SPEC = "InvalidSpec"
-    INERT_TEMPLATE = "InertTemplate"
-    FOREIGN_INSTANCE = "ForeignInstance"
     MISSING_REFERENCE = "MissingReference"
     SURVIVES_ANY_CLUSTER = "SurvivesAnyCluster"
     QUORUM_AT_RISK = "QuorumAtRisk"
@@ -76,6 +72,25 @@ class Reason(StrEnum):
     DONE = "Done"
     PENDING = "Pending"
     FAILED = "Failed"
+
+    INERT_TEMPLATE = "InertTemplate"
+    FOREIGN_CLUSTER = "ForeignCluster"
+    FOREIGN_INSTANCE = "ForeignInstance"
+    NOT_DECOMMISSIONED = "NotDecommissioned"
+    NO_ADDRESS = "NoAddress"
+    SECRET_INVALID = "SecretInvalid"
+    SECRET_MISSING = "SecretMissing"
+    SIGN_IN_REFUSED = "SignInRefused"
+    USER_REFUSED = "UserRefused"
+    PLAN_UNREADABLE = "PlanUnreadable"
+    PLAN_CONFLICT = "PlanConflict"
+    RECOVERY_REQUIRED = "RecoveryRequired"
+    CONFIG_REJECTED = "ConfigRejected"
+    CONFIG_INVALID = "ConfigInvalid"
+    CONFIG_IGNORED = "ConfigIgnored"
+    STORAGE_CLASS_MISSING = "StorageClassMissing"
+    REFUSED = "Refused"
+    POD_FAILING = "PodFailing"
 
 
 class InstanceState(StrEnum):
@@ -92,7 +107,6 @@ class MemberState(StrEnum):
 
     RUNNING = "Running"
     RECONCILING = "Reconciling"
-    PAUSE = "Pause"
     ERROR = "Error"
     UNKNOWN = "Unknown"
 

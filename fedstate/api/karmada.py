@@ -116,14 +116,6 @@ def served_kinds(cluster: KubeObject) -> tuple[frozenset[tuple[str, str]], bool]
     return kinds, bool(kinds)
 
 
-def enables(cluster: KubeObject, resource: Resource) -> bool | None:
-    """Whether the cluster serves `resource`; None while Karmada does not know all of its APIs."""
-    kinds, complete = served_kinds(cluster)
-    if (resource.api_version, resource.kind) in kinds:
-        return True
-    return False if complete else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregatedItem:
     """One cluster's part of a binding's aggregated status. It goes stale, without saying so, when the cluster dies."""

@@ -70,11 +70,6 @@ def standard_labels(instance: str, component: str, *, version: str = "", managed
     return labels
 
 
-def selector_labels(instance: str, component: str) -> dict[str, str]:
-    """The subset of the standard labels that selectors use; it never changes during the life of an instance."""
-    return {LABEL_NAME: "mongodb", LABEL_INSTANCE: instance, LABEL_COMPONENT: component}
-
-
 def auth_secret_name(instance: str) -> str:
     return f"{instance}-auth"
 
@@ -95,10 +90,6 @@ def replset_name(instance: str) -> str:
 def member_name(instance: str, ordinal: int) -> str:
     """The StatefulSet and the NodePort Service of one member."""
     return f"{instance}-replset-{ordinal}"
-
-
-def member_pod_name(instance: str, ordinal: int) -> str:
-    return f"{member_name(instance, ordinal)}-0"
 
 
 def short_member_name(ordinal: int) -> str:

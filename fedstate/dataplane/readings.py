@@ -139,7 +139,14 @@ class SetReader:
             return MemberReading(probe=Probe.UNREACHABLE, detail=str(error))
         if status.set_name != question.set_name:
             return MemberReading(probe=Probe.FOREIGN, detail=f"{host} is a member of {status.set_name}")
-        return MemberReading(probe=Probe.SAME_SET, status=status)
+        return MemberReading(probe=Probe.SAME_SET, status=status, version=await self._version(host, question))
+
+    async def _version(self, host: str, question: Question) -> str:
+        """Asked anew each time: a restart may bring another one, and does not have to be noticed here."""
+        try:
+            return await self._connections.admin(host, question.credential).version()
+        except MongoError:
+            return ""
 
     async def _hello(self, host: str, question: Question) -> Hello | None:
         try:

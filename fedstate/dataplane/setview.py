@@ -36,10 +36,11 @@ class SetView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberReading:
-    """What one member answered; `status` only where it is part of a set."""
+    """What one member answered; `status` and `version` only where it is part of a set."""
 
     probe: Probe
     status: SetStatus | None = None
+    version: str = ""
     detail: str = ""
 
     @property

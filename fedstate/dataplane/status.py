@@ -8,6 +8,7 @@ from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, MemberState, Reason, conditions_of, with_condition
 from fedstate.api.naming import replset_name, short_member_name
+from fedstate.api.versions import shown_versions
 from fedstate.dataplane.holdings import OwnMember, exporter_problem
 from fedstate.dataplane.look import Look, Problem
 from fedstate.dataplane.rollout import outdated
@@ -21,7 +22,7 @@ LAG_GRAIN = 10.0
 
 ALARMS = {"MajorityLost": ConditionType.MAJORITY_LOST, "RecoveryRequired": ConditionType.RECOVERY_REQUIRED}
 _CALM = frozenset({"Following", "NotInitiator"})
-_FOR_HUMANS = frozenset({*ALARMS, "PlanConflict"})
+FOR_HUMANS = frozenset({*ALARMS, "PlanConflict"})
 """Reasons to wait that no amount of waiting removes."""
 
 
@@ -47,12 +48,23 @@ def status_of(look: Look, now: datetime) -> dict[str, Any]:
     revision = look.revision if look.revision and not _rolling(look) else previous.get("currentRevision")
     if revision:
         status["currentRevision"] = revision
+    version = _version(look)
+    if version:
+        status["version"] = version
     return status
+
+
+def _version(look: Look) -> str:
+    """What own members say they run; while none of them answers, what they said last."""
+    if not look.holdings.members:
+        return ""
+    told = shown_versions(look.reading.of(member.host).version for member in look.holdings.members if member.host)
+    return told or str(look.previous.get("version") or "")
 
 
 def state_of(look: Look) -> MemberState:
     """One word for the whole: Error where a human is needed, Running only where nothing is left to do."""
-    if any(problem.blocking for problem in look.problems) or (isinstance(look.step, Wait) and look.step.reason in _FOR_HUMANS):
+    if any(problem.blocking for problem in look.problems) or (isinstance(look.step, Wait) and look.step.reason in FOR_HUMANS):
         return MemberState.ERROR
     if look.stance.attitude is Attitude.WATCH and not look.holdings.members:
         return MemberState.UNKNOWN
@@ -231,7 +243,7 @@ def _summary(look: Look) -> list[Condition]:
         stalled, reason, message = True, look.stance.reason, look.stance.message
     elif blocking:
         stalled, reason, message = True, blocking[0].reason, _all_of(blocking)
-    elif isinstance(look.step, Wait) and look.step.reason in _FOR_HUMANS:
+    elif isinstance(look.step, Wait) and look.step.reason in FOR_HUMANS:
         stalled, reason, message = True, look.step.reason, look.step.message
     return [
         _condition(

@@ -9,6 +9,7 @@ from typing import Any
 from fedstate.api.naming import LABEL_INSTANCE, LABEL_NAME, replset_name
 from fedstate.api.placement import Placement
 from fedstate.api.replset import PlanMember, ReplsetPlan
+from fedstate.api.versions import shown_versions
 from fedstate.fed.health import Health, health_of
 from fedstate.fed.members import in_owners_terms
 from fedstate.fed.observed import ClusterReport, Observed
@@ -162,8 +163,9 @@ def _primary(observed: Observed, primary: PlanMember) -> dict[str, Any]:
 
 
 def _version(observed: Observed) -> str:
-    reports = (observed.own_report(cluster) for cluster in sorted(observed.reports))
-    return next((str(report.status["version"]) for report in reports if report is not None and report.status.get("version")), "")
+    """What the members run, by the last word of each cluster."""
+    reports = (observed.own_report(cluster) for cluster in observed.reports)
+    return shown_versions(str(report.status.get("version") or "") for report in reports if report is not None)
 
 
 def _decommissioning(observed: Observed, plan: FederationPlan) -> list[str]:

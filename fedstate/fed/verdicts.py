@@ -279,7 +279,8 @@ def _majority(case: Case) -> Iterator[Verdict]:
     dead = sorted({member.cluster for member in health.lost if not observed.alive(member.cluster)})
     if dead:
         message = (
-            f"Bring back {', '.join(dead)}: nothing is forced, and spec.failover.forceReconfig is not acted upon in this version"
+            f"Bring back {', '.join(dead)}: nothing is forced, and spec.failover.forceReconfig is not acted upon in this version; "
+            "if they are lost for good, force a reconfiguration by hand on a member that is left, or restore a backup elsewhere"
         )
         yield recovery, "True", Reason.APPROVAL_REQUIRED, message
         return

@@ -93,6 +93,9 @@ class MongoAdmin(Protocol):
     async def hello(self) -> Hello:
         """Say what the mongod is, in whatever state."""
 
+    async def version(self) -> str:
+        """The version of the mongod, for example 6.0.5."""
+
     async def replset_get_status(self) -> SetStatus:
         """The set as this member sees it; NotInitialized or NotInConfig where there is nothing to see."""
 

@@ -62,6 +62,9 @@ class MotorAdmin:
     async def hello(self) -> Hello:
         return Hello.from_document(await self._read({"hello": 1}))
 
+    async def version(self) -> str:
+        return str((await self._read({"buildInfo": 1})).get("version") or "")
+
     async def replset_get_status(self) -> SetStatus:
         return SetStatus.from_document(await self._read({"replSetGetStatus": 1}))
 

@@ -8,8 +8,8 @@ from fedstate.api.karmada import (
     aggregated_statuses,
     canonical_vip,
     cluster_ready,
-    enables,
     resource_summary_of,
+    served_kinds,
     vip_of,
     vip_problem,
     zones_of,
@@ -66,17 +66,20 @@ OTHER = [{"groupVersion": "v1", "resources": [{"kind": "Pod", "name": "pods"}]}]
 @pytest.mark.parametrize(
     ("enablements", "complete", "expected"),
     [
-        (ENABLED, "True", True),
-        (OTHER, "True", False),
-        (OTHER, "False", None),
-        ([], "True", None),
-        (ENABLED, "False", True),
-        (OTHER, "", False),
+        (ENABLED, "True", (True, True)),
+        (OTHER, "True", (False, True)),
+        (OTHER, "False", (False, False)),
+        ([], "True", (False, False)),
+        (ENABLED, "False", (True, False)),
+        (OTHER, "", (False, True)),
     ],
 )
-def test_whether_a_cluster_serves_a_kind(enablements: list[Any], complete: str, expected: bool | None) -> None:
+def test_whether_a_cluster_serves_a_kind_and_whether_all_are_known(
+    enablements: list[Any], complete: str, expected: tuple[bool, bool]
+) -> None:
     conditions = [{"type": "CompleteAPIEnablements", "status": complete}] if complete else []
-    assert enables(cluster({"apiEnablements": enablements, "conditions": conditions}), MONGODBS) is expected
+    kinds, complete_list = served_kinds(cluster({"apiEnablements": enablements, "conditions": conditions}))
+    assert ((MONGODBS.api_version, MONGODBS.kind) in kinds, complete_list) == expected
 
 
 def test_a_cluster_without_resource_collection_has_no_summary() -> None:

@@ -8,7 +8,7 @@ from fedstate.api.conditions import Condition, conditions_of, find_condition, wi
 from fedstate.api.federated import MultiCloudMongoDB, Toleration
 from fedstate.api.fields import ImagePullSecret, SecretKeyRef, Storage
 from fedstate.api.mongodb import FederationStamp, MongoDB
-from fedstate.api.naming import member_name, member_pod_name, selector_labels, standard_labels
+from fedstate.api.naming import member_name, standard_labels
 from fedstate.api.placement import ClusterMembers, Placement
 from fedstate.kube.objects import KubeObject
 from tests.api.objects import instance, mongodb
@@ -122,11 +122,9 @@ def test_conditions_read_back_as_they_were_written() -> None:
 
 
 def test_names_of_what_belongs_to_a_member() -> None:
-    assert (member_name("x", 2), member_pod_name("x", 2)) == ("x-replset-2", "x-replset-2-0")
+    assert member_name("x", 2) == "x-replset-2"
     assert len(member_name("x" * 40, 999)) + 11 <= 63
 
 
-def test_selectors_are_a_part_of_the_labels() -> None:
-    labels = standard_labels("x", "mongod", version="6.0.5")
-    assert len(labels) == 6
-    assert selector_labels("x", "mongod").items() <= labels.items()
+def test_the_recommended_labels_are_six_with_a_version() -> None:
+    assert len(standard_labels("x", "mongod", version="6.0.5")) == 6

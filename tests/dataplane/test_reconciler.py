@@ -103,6 +103,20 @@ async def test_a_changed_password_reaches_the_database() -> None:
     assert cell.mongos.users["root"].password == "two"
 
 
+async def test_the_version_is_the_one_that_members_run_and_stays_known_while_they_are_away() -> None:
+    cell = Cell(mongodb(members=3))
+    assert (await cell.settle())["version"] == "6.0.5"
+    host = cell.host(1)
+    assert host is not None
+    cell.mongos.mongods[host].version = "6.0.14"
+    await cell.looks(2)
+    assert cell.status["version"] == "6.0.5, 6.0.14"
+    for mongod in cell.mongos.mongods.values():
+        mongod.up = False
+    await cell.look()
+    assert cell.status["version"] == "6.0.5, 6.0.14"
+
+
 async def test_an_idle_instance_writes_nothing_but_its_heartbeat() -> None:
     cell = Cell(mongodb(members=3))
     await cell.settle()

@@ -51,6 +51,7 @@ class FakeMongod:
     config: dict[str, Any] | None = None
     password: str | None = None
     syncs_in: int = 1
+    version: str = "6.0.5"
 
 
 @dataclass
@@ -337,6 +338,9 @@ class FakeAdmin:
             me=self.host if member else None,
             primary=self._set.primary if member else None,
         )
+
+    async def version(self) -> str:
+        return self._enter().version
 
     async def replset_get_status(self) -> SetStatus:
         self._enter()

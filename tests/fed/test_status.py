@@ -252,6 +252,26 @@ def test_stale_word_of_a_dead_cluster_counts_for_nothing() -> None:
     assert condition(status, "RecoveryRequired")["status"] == "True"
 
 
+def test_the_recovery_that_is_asked_for_is_one_that_this_version_can_do() -> None:
+    clusters = {
+        "10-29-14-21": cluster("10-29-14-21", "10.29.5.103", ready=False),
+        "10-29-14-25": cluster("10-29-14-25", "10.29.5.107"),
+    }
+    message = condition(status_of(observed_of(clusters=clusters)), "RecoveryRequired")["message"]
+    assert "forceReconfig is not acted upon in this version" in message
+    assert "by hand" in message
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [(("6.0.5", "6.0.5"), "6.0.5"), (("6.0.14", "6.0.5"), "6.0.5, 6.0.14"), (("6.0.5, 7.0.1", "6.0.14"), "6.0.5, 6.0.14, 7.0.1")],
+)
+def test_the_version_is_that_of_all_members_the_lowest_first(told: tuple[str, str], shown: str) -> None:
+    statuses = {name: member_status(name) | {"version": version} for name, version in zip(HOSTS, told, strict=True)}
+    assert status_of(observed_of(statuses=statuses))["version"] == shown
+    assert "version" not in status_of(observed_of())
+
+
 def test_a_report_about_another_instance_is_not_counted() -> None:
     statuses = {name: member_status(name) for name in HOSTS}
     statuses["10-29-14-25"]["federation"]["instanceUID"] = "another"

@@ -1,6 +1,5 @@
 """Pure reads of API objects, resources, backoff and the errors of answers, by tables."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -22,10 +21,8 @@ from fedstate.kube.errors import (
     Unauthorized,
     api_error_from,
 )
-from fedstate.kube.freshness import OwnWrites, View
 from fedstate.kube.objects import Key
 from fedstate.kube.resources import EVENTS, NAMESPACES, NODES, PODS, Resource
-from fedstate.kube.store import Store
 
 
 @pytest.mark.parametrize(
@@ -164,20 +161,3 @@ def test_backoff_doubles_to_its_cap_and_starts_over_after_quiet() -> None:
     assert waits == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
     assert backoff.delay(now + 121) == 0.8
     assert Backoff(dice=lambda: 0.999).delay(0) < 1.6
-
-
-@pytest.mark.looptime
-async def test_own_writes_hold_back_until_the_cache_has_seen_them_or_too_long() -> None:
-    store, key = Store(), Key("n", "a")
-    writes = OwnWrites(store)
-    store.resource_version = "99"
-    assert writes.view(key) is View.CURRENT
-    writes.record(key, {"metadata": {"resourceVersion": "100"}})
-    assert writes.view(key) is View.WAIT
-    await asyncio.sleep(5)
-    assert writes.view(key) is View.READ_LIVE
-    store.resource_version = "100"
-    assert writes.view(key) is View.CURRENT
-    writes.record(key, {"metadata": {"resourceVersion": "200"}})
-    writes.forget(key)
-    assert writes.view(key) is View.CURRENT

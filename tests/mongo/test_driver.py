@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ async def test_a_fresh_mongod_accepts_the_keyfile_and_says_that_it_has_no_config
 ) -> None:
     admin = connections.admin(mongods[0].host, SYSTEM)
     assert not (await admin.hello()).has_config
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", await admin.version())
     with pytest.raises(NotInitialized):
         await admin.replset_get_status()
     stranger = connections.admin(mongods[1].host, Credential(username="__system", password="something else", source="local"))
