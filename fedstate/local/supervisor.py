@@ -28,7 +28,7 @@ from fedstate.local.ports import LOCK_PORT
 logger = logging.getLogger(__name__)
 READY_TIMEOUT = 90.0
 FIRST_RESTART_DELAY = 0.5
-LONGEST_RESTART_DELAY = 15.0
+LONGEST_RESTART_DELAY = 5.0
 STEADY_SECONDS = 30.0
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -14,7 +15,9 @@ from fedstate.local import chaos
 from fedstate.local.layout import CONTROL_PLANE
 from tests.e2e.system import System
 
-LONGEST_PAUSE = 8.0
+LONGEST_PAUSE = 4.0
+LONGEST_LIFE = 10.0
+"""An operator that is never left alive could do nothing; one that dies within these seconds after its start has done a part."""
 
 
 @asynccontextmanager
@@ -39,5 +42,7 @@ async def _kill(system: System, dice: random.Random, done: list[str]) -> None:
     victims: Sequence[str] = (CONTROL_PLANE, *system.instance.clusters)
     while True:
         await asyncio.sleep(dice.uniform(0, LONGEST_PAUSE))  # the moment is the point
-        with suppress(FedstateError):  # it is down already
-            done.append(chaos.kill_operator(system.layout, system.instance, dice.choice(victims)))
+        victim, life = dice.choice(victims), dice.uniform(0, LONGEST_LIFE)
+        with suppress(FedstateError, FileNotFoundError):  # it is down already
+            if time.time() - system.layout.operator_record(victim).stat().st_mtime >= life:
+                done.append(chaos.kill_operator(system.layout, system.instance, victim))

@@ -30,6 +30,7 @@ LARGEST_STEP = 4
 """Configuration versions between two looks; a forced one jumps by at least 10 000."""
 
 
+@pytest.mark.parametrize("shared_system", ["embedded"], indirect=True)
 async def test_an_instance_survives_growth_faults_and_the_loss_of_its_primary_and_loses_no_acknowledged_write(
     shared_system: System,
 ) -> None:
