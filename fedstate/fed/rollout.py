@@ -102,8 +102,11 @@ class _Step:
         turn = self._turn()
         held = {name: values for name, values in self.held.items() if name != turn}
         rest = ", ".join(name for name in self.outdated if name != turn)
-        waiting = (f"the change of members to reach {rest}, one cluster at a time",) if rest else ()
-        return Rollout(held=held, template_may_follow=True, waiting=waiting)
+        waiting = [f"the change of members to reach {rest}, one cluster at a time"] if rest else []
+        if rest:
+            unseen = [name for name in self._at_work() if not self.observed.alive(name)]
+            waiting += [f"the return of {name}, which may be changing its members" for name in unseen]
+        return Rollout(held=held, template_may_follow=True, waiting=tuple(waiting))
 
     def _held_fast(self) -> Rollout:
         """The template may change only after every cluster that answers has the rule that keeps it as it is."""
@@ -122,8 +125,8 @@ class _Step:
         if down:
             return down[0]
         answering = [name for name in self.outdated if self.observed.alive(name) and self._followed(name)]
-        busy = [n for n in self.current if n not in self.outdated and self.observed.alive(n) and not self._at_rest(n)]
-        if busy:
+        # One that is out of sight may still be at it.
+        if self._at_work():
             return None
         ailing = [name for name in self.outdated if self.observed.alive(name) and self._members_down(name)]
         if ailing:
@@ -133,6 +136,10 @@ class _Step:
         leads = self.observed.primary_host
         homes = {member.host: member.cluster for member in (self.plan.members if self.plan is not None else ())}
         return min(answering, key=lambda name: (homes.get(leads or "") == name, name))
+
+    def _at_work(self) -> list[str]:
+        """The clusters that have been told of the change and are not known to be done with it."""
+        return [name for name in self.current if name not in self.outdated and not self._at_rest(name)]
 
     def _members_down(self, cluster: str) -> str:
         """ "all", "some" or "" of its members are known to serve nobody; not to see them is not to know it."""

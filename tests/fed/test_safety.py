@@ -193,3 +193,21 @@ def test_an_initiator_that_is_lost_before_it_was_seen_to_begin_is_waited_for_and
     assert world.replset.initiated == 0
     assert plan_of(world).initiator == initiator
     assert f"the return of {initiator}, which is to begin the replica set" in world.condition("Reconciling")["message"]
+
+
+def test_a_cluster_that_goes_out_of_sight_during_its_turn_is_waited_for() -> None:
+    """Its operator works on; two operators that see a healthy set at the same moment would restart two members."""
+    world = running(FIVE)
+    change(world, imageSetting={"image": "mongo:7.0"})
+    for _ in range(20):
+        world.tick()
+        if world.store.get(MONGODBS, NAME)["spec"]["image"] == "mongo:7.0" and len(rules_without_old_values(world)) == 1:  # type: ignore[index]
+            break
+    (turn,) = rules_without_old_values(world)
+    world.cells[turn].operator = False
+    world.run(12)
+    assert rules_without_old_values(world) == {turn}
+    assert f"the return of {turn}, which may be changing its members" in world.condition("Reconciling")["message"]
+    world.cells[turn].operator = True
+    world.settle()
+    assert images(world) == {name: {"mongo:7.0"} for name in THREE}
