@@ -109,7 +109,7 @@ class Instance:
         begun = time.monotonic()
         await self.system.kubectl("-n", self.namespace, "delete", f"mcm/{self.name}", f"--timeout={HEALTHY:.0f}s")
         for cluster in self.system.instance.clusters:
-            await self.nothing_left_in(cluster, timeout=30)
+            await self.nothing_left_in(cluster, timeout=60)
         logger.info("deletion took %.1f s", time.monotonic() - begun)
 
 

@@ -25,7 +25,7 @@ ELECTION = 25.0
 """A dead primary is noticed after 10 s; the rest is the machine's."""
 HANDOVER = 12.0
 FOLLOWS = 30.0
-"""The longest that the status may be behind the set."""
+"""The longest that the status may be behind the set while nobody kills operators."""
 LARGEST_STEP = 4
 """Configuration versions between two looks; a forced one jumps by at least 10 000."""
 
@@ -35,16 +35,19 @@ async def test_an_instance_survives_growth_faults_and_the_loss_of_its_primary_an
     shared_system: System,
 ) -> None:
     async with instance(shared_system, "faults") as orders:
-        await live(orders)
+        await live(orders, follows=FOLLOWS)
 
 
 async def test_killing_operators_at_random_moments_changes_nothing_of_that(shared_system: System) -> None:
     async with instance(shared_system, "kills") as orders, operators_killed(shared_system):
-        await live(orders)
+        await live(orders, follows=2 * FOLLOWS)
 
 
-async def live(orders: Instance) -> None:
-    """Create, scale out, kill the primary, lose its cluster and have it back, scale in with the primary as the victim."""
+async def live(orders: Instance, *, follows: float) -> None:
+    """Create, scale out, kill the primary, lose its cluster and have it back, scale in with the primary as the victim.
+
+    The status is never behind the set for longer than `follows` seconds.
+    """
     with timed("create"):
         created = await orders.create(3)
     assert spread_of(created) == [1, 1, 1], dump(created["status"])
@@ -56,13 +59,13 @@ async def live(orders: Instance) -> None:
             with timed("scale out"):
                 await scale_out(orders, writer, witness)
             with timed("kill primary"):
-                await lose_primary(orders, writer, witness)
+                await lose_primary(orders, writer, witness, follows)
             with timed("lose cluster"):
                 await lose_cluster(orders, writer, witness)
             with timed("scale in"):
                 await scale_in(orders, writer, witness)
             assert await writer.missing() == []
-        assert compared.longest < FOLLOWS, compared
+        assert compared.longest < follows, compared
         logger.info("%s, without a primary for %s s, %d writes", compared, witness.gaps(), len(writer.acknowledged))
         assert_nothing_was_forced(witness)
 
@@ -77,16 +80,15 @@ async def scale_out(orders: Instance, writer: Writer, witness: Witness) -> None:
     await writer.wait_acknowledged(HANDOVER)
 
 
-async def lose_primary(orders: Instance, writer: Writer, witness: Witness) -> None:
+async def lose_primary(orders: Instance, writer: Writer, witness: Witness, follows: float) -> None:
     before = await orders.get()
     killed = time.monotonic()
     await orders.kill_primary()
     term = before["status"]["replicaSet"]["configTerm"]
-    elected = await witness.wait_term(term + 1, timeout=ELECTION)
+    await witness.wait_term(term + 1, timeout=ELECTION)
     await orders.until(
-        "showing the newly elected primary", lambda seen: shows(seen, witness.now.primary, term + 1), timeout=FOLLOWS
+        "showing the newly elected primary", lambda seen: shows(seen, witness.now.primary, term + 1), timeout=follows
     )
-    assert time.monotonic() - elected.at < FOLLOWS
     await writer.wait_acknowledged(HANDOVER)
     await orders.healthy(5)
     assert len(witness.gaps(since=killed)) <= 1, witness.gaps(since=killed)
@@ -126,7 +128,7 @@ async def scale_in(orders: Instance, writer: Writer, witness: Witness) -> None:
     assert [gap for gap in witness.gaps(since=begun) if gap > HANDOVER] == []
     assert len(witness.gaps(since=begun)) <= 1, witness.gaps(since=begun)
     await writer.wait_acknowledged(HANDOVER)
-    await orders.nothing_left_in(victim.cluster, timeout=FOLLOWS)
+    await orders.nothing_left_in(victim.cluster, timeout=2 * FOLLOWS)
 
 
 def assert_nothing_was_forced(witness: Witness) -> None:
