@@ -225,7 +225,9 @@ def let_go(observed: Observed, cluster: str, instance_uid: str) -> bool:
         bound = {target.get("name") for target in (binding.get("spec") or {}).get("clusters") or ()}
         return cluster not in bound and (observed.objects.template is None or cluster not in observed.clusters)
     if not report.applied and not report.status:
-        return True
+        # Nothing was ever applied there, or Karmada has forgotten what was: the plan remembers.
+        plan = observed.plan
+        return plan is None or cluster not in {m.cluster for m in plan.members} | {gone.cluster for gone in plan.retiring}
     return report.decommissioned and report.about(instance_uid)
 
 

@@ -11,7 +11,7 @@ from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.api.replset import ReplsetPlan, RetiringMember
 from fedstate.fed.observed import ReplsetView
 from fedstate.fed.plan import plan_for
-from fedstate.fed.roster import roster_for
+from fedstate.fed.roster import let_go, roster_for
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 from tests.fed.store import Refused
 from tests.fed.test_life import THREE, running
@@ -211,3 +211,12 @@ def test_a_cluster_that_goes_out_of_sight_during_its_turn_is_waited_for() -> Non
     world.cells[turn].operator = True
     world.settle()
     assert images(world) == {name: {"mongo:7.0"} for name in THREE}
+
+
+def test_a_cluster_whose_word_karmada_has_lost_is_not_taken_to_hold_nothing() -> None:
+    world = running(FIVE)
+    observed = world.observe()
+    report = replace(observed.reports["c2"], applied=False, applied_message="the webhook did not answer", status={})
+    unheard = replace(observed, reports={**observed.reports, "c2": report})
+    assert not let_go(unheard, "c2", observed.uid)
+    assert let_go(replace(unheard, plan=None), "c2", observed.uid), "a cluster that never got anything holds nobody up"
