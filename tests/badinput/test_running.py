@@ -8,6 +8,7 @@ from fedstate.api.karmada import CLUSTERS, OVERRIDE_POLICIES
 from fedstate.api.naming import ANNOTATION_VIP
 from fedstate.kube.resources import CONFIG_MAPS
 from tests.badinput.conditions import said
+from tests.badinput.members import config
 from tests.badinput.running import HOSTILE, RUNNING, Running
 from tests.dataplane.cell import Cell, mongodb
 from tests.fed.world import NAME, World
@@ -84,3 +85,21 @@ async def test_a_data_plane_writes_an_ipv6_address_in_brackets(vip: str, host: s
     hostconf = cell.server.get(CONFIG_MAPS, "x-hostconf", "db")
     assert hostconf is not None
     assert hostconf["data"]["datas"] == f"host:'{host}'"
+
+
+async def test_a_remark_of_a_member_cluster_is_told_in_the_owners_terms_while_all_is_well() -> None:
+    part = Cell(mongodb(customConfigRef="mine"))
+    config("replication: {replSetName: rs0}\n")(part)
+    await part.settle()
+    world = World(HOSTILE)
+    world.create(3, {"c1": 1, "c2": 1, "c3": 1})
+    world.settle()
+    plain = world.cells["c1"].status
+    world.cells["c1"].status = lambda replset: {**plain(replset), "conditions": part.status["conditions"]}  # type: ignore[method-assign]
+    world.run(3)
+    assert world.status["state"] == "Health"
+    assert [entry.get("message") for entry in world.status["result"]] == [
+        "replication.replSetName is set by FedState and cannot be changed; remove it from mongod.conf (spec.config.configRef)",
+        None,
+        None,
+    ]
