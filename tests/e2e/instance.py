@@ -84,13 +84,6 @@ class Instance:
         """SIGKILL to the primary's mongod."""
         await self.system.fedstate("chaos", "kill-member", "primary", "-n", self.namespace, "--instance", self.name)
 
-    async def events(self, cluster: str, reason: str) -> list[str]:
-        """Notes of a member cluster's events with this reason, about this instance."""
-        found = json.loads(
-            await self.system.kubectl("-n", self.namespace, "get", "events.events.k8s.io", "-o", "json", cluster=cluster)
-        )
-        return [str(item.get("note", "")) for item in found["items"] if item.get("reason") == reason]
-
     async def left_in(self, cluster: str) -> list[str]:
         """Pods and StatefulSets of the instance that a member cluster still has."""
         async with self.system.member(cluster) as client:

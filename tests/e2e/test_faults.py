@@ -124,6 +124,7 @@ async def scale_in(orders: Instance, writer: Writer, witness: Witness) -> None:
     await orders.patch({"replicaset": 3, "spreadConstraints": {"excludeClusterNames": [victim.cluster]}})
     shrunk = await orders.healthy(3)
     assert victim.cluster not in {member.cluster for member in members_of(shrunk)}, dump(shrunk["status"])
+    assert witness.handed_over(victim.address, since=begun)
     assert witness.removed_as_primary() == set()
     assert [gap for gap in witness.gaps(since=begun) if gap > HANDOVER] == []
     assert len(witness.gaps(since=begun)) <= 1, witness.gaps(since=begun)

@@ -96,6 +96,11 @@ class Witness:
                 found.append(sample.configuration)
         return found
 
+    def handed_over(self, host: str, since: float) -> bool:
+        """Whether the member was seen in the configuration with another one as its primary."""
+        later = (sample for sample in self.samples if sample.at > since and sample.configuration is not None)
+        return any(s.configuration is not None and host in s.configuration.hosts and s.primary != host for s in later)
+
     def removed_as_primary(self) -> set[str]:
         """Members that left the configuration and were not seen to hand the lead to another before."""
         culprits = set()
