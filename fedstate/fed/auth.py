@@ -1,10 +1,10 @@
 """The Secret with an instance's root password, keyfile and service passwords.
 
-Made once and never made again: data encrypted or users created with it cannot follow. Pure; randomness comes in.
+Made once; then only the root password follows its source, if the spec names one. Pure; randomness comes in.
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from fedstate.api.naming import (
     AUTH_CLUSTER_ADMIN_PASSWORD,
@@ -22,23 +22,20 @@ KEYFILE_BYTES = 756
 Entropy = Callable[[int], bytes]
 
 _PASSWORD_BYTES = 24
+_KEYS = (AUTH_ROOT_PASSWORD, AUTH_KEYFILE, AUTH_CLUSTER_ADMIN_PASSWORD, AUTH_CLUSTER_MONITOR_PASSWORD)
 
 
 def auth_secret(
     namespace: str, instance: str, *, existing: KubeObject | None, root_password: str | None, entropy: Entropy
 ) -> KubeObject:
-    """The whole Secret: what `existing` holds stays as it is, what it lacks is filled in."""
+    """The whole Secret: what `existing` holds stays as it is, but for a root password that is given; what it lacks is filled in."""
     data = dict((existing or {}).get("data") or {})
-    root = root_password or _password(entropy)
-    fresh: Mapping[str, str] = {
-        AUTH_ROOT_PASSWORD: root,
-        AUTH_KEYFILE: base64.b64encode(entropy(KEYFILE_BYTES)).decode(),
-        AUTH_CLUSTER_ADMIN_PASSWORD: _password(entropy),
-        AUTH_CLUSTER_MONITOR_PASSWORD: _password(entropy),
-    }
-    for key, value in fresh.items():
+    if root_password:
+        data[AUTH_ROOT_PASSWORD] = base64.b64encode(root_password.encode()).decode()
+    for key in _KEYS:
         if not data.get(key):
-            data[key] = base64.b64encode(value.encode()).decode()
+            fresh = base64.b64encode(entropy(KEYFILE_BYTES)).decode() if key == AUTH_KEYFILE else _password(entropy)
+            data[key] = base64.b64encode(fresh.encode()).decode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -54,8 +51,7 @@ def auth_secret(
 
 def is_complete(secret: KubeObject | None) -> bool:
     data = (secret or {}).get("data") or {}
-    keys = (AUTH_ROOT_PASSWORD, AUTH_KEYFILE, AUTH_CLUSTER_ADMIN_PASSWORD, AUTH_CLUSTER_MONITOR_PASSWORD)
-    return all(data.get(key) for key in keys)
+    return all(data.get(key) for key in _KEYS)
 
 
 def keyfile_of(secret: KubeObject | None) -> str | None:

@@ -11,7 +11,7 @@ from fedstate.api.naming import FINALIZER_MULTI, MONGODBS, MULTI_CLOUD_MONGODBS,
 from fedstate.api.placement import Placement
 from fedstate.fed import members
 from fedstate.fed.auth import Entropy, auth_secret, is_complete
-from fedstate.fed.changes import Action, Verb, applied, deleted, finalizers_set
+from fedstate.fed.changes import Action, applied, deleted, finalizers_set
 from fedstate.fed.cleanup import cleanup_map
 from fedstate.fed.ending import plan_for_cleanup, plan_for_deletion
 from fedstate.fed.observed import Observed
@@ -159,16 +159,11 @@ def _configs_in_use(observed: Observed, roster: Roster, template: KubeObject | N
 def _secrets(observed: Observed, instance: MultiCloudMongoDB, entropy: Entropy) -> list[Action]:
     objects, references = observed.objects, observed.references
     actions: list[Action] = []
-    if not is_complete(objects.auth):
-        secret = auth_secret(
-            instance.namespace,
-            instance.name,
-            existing=objects.auth,
-            root_password=references.root_password or instance.root_password,
-            entropy=entropy,
-        )
-        verb = Verb.CREATE if objects.auth is None else Verb.APPLY
-        actions.append(Action(verb=verb, resource=SECRETS, obj=secret))
+    given = references.root_password or instance.root_password
+    if given or not is_complete(objects.auth):
+        secret = auth_secret(instance.namespace, instance.name, existing=objects.auth, root_password=given, entropy=entropy)
+        # Bound to what was read: a keyfile from an old cache must never come back with a new password.
+        actions += applied(SECRETS, objects.auth, secret, unchanged_since_read=True)
     if references.config is not None:
         copy = members.config_copy(instance, references.config)
         actions += applied(CONFIG_MAPS, objects.configs.get(copy["metadata"]["name"]), copy)

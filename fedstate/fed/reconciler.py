@@ -153,7 +153,7 @@ class FederationReconciler:
         ending = parsed.raw is None or bool(parsed.raw["metadata"].get("deletionTimestamp"))
         references = References()
         if parsed.instance is not None and not ending:
-            references = await read_references(self._client, parsed.instance, objects)
+            references = await read_references(self._client, parsed.instance)
         around = Surroundings(
             clusters={name_of(cluster): cluster for cluster in self._caches.clusters.list()},
             now=now,

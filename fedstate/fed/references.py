@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from fedstate.api.configfile import config_problem
 from fedstate.api.federated import MultiCloudMongoDB
-from fedstate.fed.auth import is_complete
-from fedstate.fed.observed import Karmada, References
+from fedstate.fed.observed import References
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import NotFound
 from fedstate.kube.objects import KubeObject
@@ -15,11 +14,9 @@ from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
 _LOGIN_KEY = ".dockerconfigjson"
 
 
-async def read_references(client: KubeClient, instance: MultiCloudMongoDB, objects: Karmada) -> References:
+async def read_references(client: KubeClient, instance: MultiCloudMongoDB) -> References:
     """What the instance refers to; what is missing becomes a problem that names the field and the remedy."""
-    references = References()
-    if not is_complete(objects.auth):
-        references = await _with_root_password(client, instance, references)
+    references = await _with_root_password(client, instance, References())
     if instance.config_ref:
         references = await _with_config(client, instance, instance.config_ref, references)
     name = instance.image_pull_secret.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from typing import Any
 
 import pytest
@@ -247,6 +248,25 @@ async def test_a_federated_part_waits_for_its_plan_follows_it_and_is_decommissio
     assert cell.condition("Decommissioned")["status"] == "True"
     assert cell.names(STATEFUL_SETS) == []
     assert cell.names(SECRETS) == ["x-auth"]
+
+
+async def test_a_root_password_that_the_federation_has_changed_is_given_to_the_user() -> None:
+    cell = Cell(mongodb(members=1, federation=stamp()))
+    federated(cell)
+    await cell.looks(4)
+    cell.change(federation=stamp(planGeneration=publish(cell, 1).generation))
+    await cell.settle()
+    before = dict(cell.mongos.users)
+    secret = copy.deepcopy(cell.server.get(SECRETS, "x-auth", KEY.namespace))
+    assert secret is not None
+    secret["data"]["rootPassword"] = base64.b64encode(b"two").decode()
+    secret["metadata"].pop("resourceVersion", None)
+    cell.server.seed(SECRETS, secret)
+    await cell.looks(3)
+    assert cell.mongos.users["root"].password == "two" != before["root"].password
+    assert {name: user for name, user in cell.mongos.users.items() if name != "root"} == {
+        name: user for name, user in before.items() if name != "root"
+    }
 
 
 async def test_a_decommissioned_object_is_deleted_only_when_karmada_has_let_it_go() -> None:

@@ -1,7 +1,11 @@
 """The life of an instance in the simulated world: created, scaled, moved, deleted, with clusters that die and operators that do."""
 
+from base64 import b64encode
+
 import pytest
 
+from fedstate.api.naming import MULTI_CLOUD_MONGODBS
+from fedstate.fed.observed import References
 from tests.fed.world import World
 
 THREE = {"c1": "10.0.0.1", "c2": "10.0.0.10", "c3": "10.0.0.100"}
@@ -38,6 +42,25 @@ def test_an_idle_instance_is_never_written() -> None:
     assert serial == {
         key: obj["metadata"]["resourceVersion"] for key, obj in world.store.objects.items() if key[0] != "resourcebindings"
     }
+
+
+def test_a_changed_root_password_reaches_the_secret_and_nothing_else_of_it_changes() -> None:
+    world = running({"c1": 1, "c2": 1, "c3": 1})
+    made = world.store.objects["secrets", "x-auth"]["data"]
+    for password, source in (("two", "inline"), ("three", "Secret")):
+        raw = world.instance()
+        raw["spec"]["auth"] = {"rootPasswd": password} if source == "inline" else {"rootPasswordSecretRef": {"name": "pw"}}
+        world.references = References(root_password=password if source == "Secret" else None)
+        world.store.put(MULTI_CLOUD_MONGODBS, raw)
+        world.settle()
+        assert world.store.objects["secrets", "x-auth"]["data"] == made | {"rootPassword": b64encode(password.encode()).decode()}
+        assert password not in str(world.status)
+    serial = world.store.objects["secrets", "x-auth"]["metadata"]["resourceVersion"]
+    raw["spec"].pop("auth")
+    world.references = References()
+    world.store.put(MULTI_CLOUD_MONGODBS, raw)
+    world.settle()
+    assert world.store.objects["secrets", "x-auth"]["metadata"]["resourceVersion"] == serial, "no source, no change"
 
 
 @pytest.mark.parametrize("plan_first", [True, False])

@@ -98,8 +98,10 @@ def test_secrets_are_made_once_and_what_exists_stays() -> None:
     keyfile = keyfile_of(first)
     assert keyfile is not None
     assert KEYFILE_BYTES < len(keyfile) <= 1024
-    again = auth_secret("db", "x", existing=first, root_password="another", entropy=lambda count: b"b" * count)
+    again = auth_secret("db", "x", existing=first, root_password=None, entropy=lambda count: b"b" * count)
     assert again["data"] == first["data"]
+    rotated = auth_secret("db", "x", existing=first, root_password="another", entropy=lambda count: b"b" * count)
+    assert rotated["data"] == first["data"] | {"rootPassword": base64.b64encode(b"another").decode()}
     partial = {"data": {"rootPassword": first["data"]["rootPassword"]}}
     filled = auth_secret("db", "x", existing=partial, root_password=None, entropy=lambda count: b"b" * count)
     assert filled["data"]["rootPassword"] == first["data"]["rootPassword"]
