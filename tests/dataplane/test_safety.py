@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from fedstate.dataplane.setview import MemberReading, Probe, SetReading, SetView
 from fedstate.kube.errors import Forbidden
 from fedstate.kube.objects import KubeObject, labels_of
 from fedstate.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS, SERVICES, STATEFUL_SETS
+from fedstate.mongo.errors import Unreachable
 from fedstate.mongo.replica import PRIMARY, SECONDARY, MemberState, SetConfig, SetStatus
 from tests.dataplane.cell import KEY, START, Cell, mongodb
 from tests.fakes.apiserver import verb_of
@@ -475,3 +478,43 @@ async def test_a_change_that_the_federation_gives_to_this_cluster_does_not_wait_
     cell.change(resources={"limits": {"cpu": "2"}})
     await cell.looks(3)
     assert cell.mongos.step_downs == 1
+
+
+@pytest.mark.parametrize("moment", ["after it took effect", "after another one was as quick"])
+async def test_a_leader_lost_in_the_middle_of_every_reconfiguration_leaves_nothing_half_done(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one reads anew: what it wants is there already, or its compare-and-swap is refused."""
+    cell = Cell(mongodb(members=3))
+    install = cell.mongos.reconfig
+
+    def reconfig(host: str, config: Mapping[str, Any]) -> None:
+        install(host, config)
+        if moment.startswith("after it"):
+            raise Unreachable(host, "no answer")
+        install(host, config)
+
+    monkeypatch.setattr(cell.mongos, "reconfig", reconfig)
+    status = await cell.settle()
+    cell.change(members=1)
+    await cell.looks(2)
+    await cell.settle()
+    versions = [config["version"] for config in cell.mongos.history]
+    assert versions == sorted(set(versions))
+    assert len({config["settings"]["replicaSetId"] for config in cell.mongos.history}) == 1
+    for before, after in pairwise(cell.mongos.history):
+        voters = [{m["_id"] for m in config["members"] if m.get("votes", 1)} for config in (before, after)]
+        assert len(voters[0] ^ voters[1]) <= 1
+    assert status["replicaSet"]["setSize"] == 3
+    assert len(cell.status["members"]) == 1
+
+
+async def test_an_idle_part_of_a_federated_instance_writes_nothing_but_heartbeats_for_a_minute() -> None:
+    cell, _ = await over_two_clusters()
+    await cell.looks(3)
+    before, configs = len(cell.server.requests), len(cell.mongos.history)
+    await cell.looks(60)
+    written = [request for request in cell.server.requests[before:] if verb_of(request) not in ("get", "list", "watch")]
+    assert {request.path for request in written} == {MONGODBS.path(KEY.namespace, KEY.name, "status")}
+    assert len(written) <= 4
+    assert len(cell.mongos.history) == configs
