@@ -24,6 +24,7 @@ from fedstate.kube.objects import Key, KubeObject, deletion_timestamp_of, labels
 from fedstate.kube.resources import (
     CONFIG_MAPS,
     PERSISTENT_VOLUME_CLAIMS,
+    PODS,
     SECRETS,
     SERVICES,
     STATEFUL_SETS,
@@ -45,6 +46,9 @@ class Teardown:
                 await self._writer.delete(STATEFUL_SETS, member.stateful_set)
             return
         if member.pod is not None:
+            # Garbage collection takes it, unless somebody has orphaned it.
+            if deletion_timestamp_of(member.pod) is None:
+                await self._writer.delete(PODS, member.pod)
             return
         if member.claim is not None:
             await self._release(mongo, member.claim)

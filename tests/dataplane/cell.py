@@ -53,6 +53,7 @@ class Cell:
         self.mongos = FakeSet()
         self.now = START
         self._node_port = 30000
+        self.collects = True  # pods whose StatefulSet is gone
         client = self.server.client(field_manager="fedstate")
         self._informers = InformerSet(client)
         self.connections = FakeConnections(self.mongos)
@@ -135,7 +136,7 @@ class Cell:
         for service in self.server.all(SERVICES):
             self._give_node_ports(service)
         for pod in self.server.all(PODS):
-            if name_of(pod).removesuffix("-0") not in sets:
+            if self.collects and name_of(pod).removesuffix("-0") not in sets:
                 self.server.remove(PODS, name_of(pod), KEY.namespace)
                 self._stop(labels_of(pod)[LABEL_MEMBER])
         for name, stateful_set in sets.items():

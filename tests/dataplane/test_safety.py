@@ -518,3 +518,14 @@ async def test_an_idle_part_of_a_federated_instance_writes_nothing_but_heartbeat
     assert {request.path for request in written} == {MONGODBS.path(KEY.namespace, KEY.name, "status")}
     assert len(written) <= 4
     assert len(cell.mongos.history) == configs
+
+
+async def test_a_pod_that_somebody_has_orphaned_does_not_hold_up_its_members_end() -> None:
+    cell = Cell(mongodb())
+    await cell.settle()
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    cell.collects = False
+    cell.server.remove(STATEFUL_SETS, "x-replset-0", KEY.namespace)
+    await cell.looks(8)
+    assert cell.names(PODS) == []
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
