@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-kubernetes check lint types arrows format lock clean
+.PHONY: help demo test test-fast check lint types arrows format docs lock clean
 
 ##@ Try it
 demo: $(VENV)/.demo ## Show the main job on real mongod processes: three clusters, one database, a lost primary (ARGS="--stay --no-chaos")
@@ -37,6 +37,10 @@ arrows: $(VENV)/.dev ## import-linter: who may import whom
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix fedstate tests
 	$(BIN)/ruff format fedstate tests
+
+docs: $(VENV)/.dev ## Write the reference pages that are made from the code: settings and messages
+	$(BIN)/python -m tests.docs.settings
+	$(BIN)/python -m tests.badinput.document
 
 lock: $(VENV)/.dev ## Pin the newest allowed versions of all dependencies again
 	$(BIN)/pip install --quiet uv

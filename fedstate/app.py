@@ -30,7 +30,6 @@ PACKAGES = {
     Component.SCHEDULER: "fedstate.scheduler",
     Component.FEDERATION: "fedstate.fed",
     Component.DATAPLANE: "fedstate.dataplane",
-    Component.CONSOLE: "fedstate.console",
 }
 
 Build = Callable[[ComponentContext], Sequence[Runnable]]
@@ -177,11 +176,5 @@ async def _for_ever(run: Awaitable[Any], name: str) -> None:
 
 
 def _build_function(component: Component) -> Build:
-    package = PACKAGES[component]
-    try:
-        build: Build = importlib.import_module(package).build
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise SettingsError(f"--components: {component} is not part of this installation") from error
+    build: Build = importlib.import_module(PACKAGES[component]).build
     return build

@@ -25,7 +25,6 @@ class Component(StrEnum):
     SCHEDULER = "scheduler"
     FEDERATION = "federation"
     DATAPLANE = "dataplane"
-    CONSOLE = "console"
 
 
 ROLE_COMPONENTS = {

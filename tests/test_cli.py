@@ -75,7 +75,11 @@ def test_every_flag_is_an_environment_variable_too() -> None:
     [
         (["run"], "--role"),
         (["run", "--role", "boss"], "'boss' is not one of"),
-        (["run", "--role", "member", "--components", "dataplane,foo"], "there is no component 'foo'; there are scheduler,"),
+        (
+            ["run", "--role", "member", "--components", "dataplane,foo"],
+            "there is no component 'foo'; there are scheduler, federation, dataplane",
+        ),
+        (["run", "--role", "control-plane", "--components", "console"], "there is no component 'console'"),
         (["run", "--role", "member", "--vip", "http://x:1"], "neither an IP address nor a DNS name"),
         (["run", "--role", "member", "--http-port", "70000"], "70000 is not in the range"),
         (["nonsense"], "No such command"),

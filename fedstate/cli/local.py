@@ -40,7 +40,9 @@ members_option = click.option(
     "--members", type=click.IntRange(1, 50), default=5, show_default=True, help="Members of the demo instance."
 )
 mongod_option = click.option(
-    "--mongod", type=click.Path(dir_okay=False), help="The mongod to run (default: PATH, else the installed wheel)."
+    "--mongod",
+    type=click.Path(dir_okay=False),
+    help="The mongod to run (default: FEDSTATE_MONGOD, else PATH, else the installed wheel).",
 )
 output_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", help="Progress as text or as one JSON object a line."
@@ -207,7 +209,7 @@ def down(name: str, keep_data: bool) -> None:
 
 @local.command("status")
 @name_option
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or for programs.")
 def show_status(name: str, output: str) -> None:
     """What runs: clusters, operators, instances."""
 
@@ -285,8 +287,8 @@ def _chaos(name: str, work: Callable[[Layout, InstanceSpec], Awaitable[str]]) ->
 
 @chaos_group.command("kill-member")
 @name_option
-@click.option("-n", "--namespace", default=demo.NAMESPACE, show_default=True)
-@click.option("--instance", "instance_name", default=demo.NAME, show_default=True)
+@click.option("-n", "--namespace", default=demo.NAMESPACE, show_default=True, help="Namespace of the database.")
+@click.option("--instance", "instance_name", default=demo.NAME, show_default=True, help="Name of the database.")
 @click.argument("member", default="primary")
 def kill_member(name: str, namespace: str, instance_name: str, member: str) -> None:
     """Kill the process of MEMBER: `primary` (default), or an address as in status.externalAddr."""

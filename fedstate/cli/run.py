@@ -7,7 +7,7 @@ import click
 
 from fedstate import app, logs
 from fedstate.errors import FedstateError
-from fedstate.settings import Role, Settings, check_vip, components_from
+from fedstate.settings import Component, Role, Settings, check_vip, components_from
 
 # Runs a coroutine to its end on an event loop.
 Runner: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
@@ -21,21 +21,43 @@ def _option(flag: str, **attributes: Any) -> Callable[[Any], Any]:
 
 @click.command("run")
 @_option("--role", type=click.Choice([str(role) for role in Role]), required=True, help="Where this process works.")
-@_option("--components", multiple=True, metavar="NAME[,NAME]", help="Run these instead of the role's own components.")
+@_option(
+    "--components",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help=f"Run these instead of the role's own components: {', '.join(Component)}.",
+)
 @_option("--kubeconfig", default="", metavar="FILE", help="Default: the pod's own cluster, else KUBECONFIG, else ~/.kube/config.")
 @_option("--context", default="", help="Context of the kubeconfig; default: its current one.")
 @_option("--cluster-name", default="", help="Name of this member cluster on the Karmada control plane.")
 @_option("--vip", default="", metavar="ADDRESS", help="Address under which other clusters reach this one's node ports.")
 @_option("--namespace", default="", help="Work in this namespace only; default: in all.")
-@_option("--http-host", default="127.0.0.1", show_default=True, help="Where to serve /metrics, /healthz, /readyz.")
+@_option(
+    "--http-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve /metrics, /healthz, /livez, /readyz at; in a pod 0.0.0.0, so that probes reach it.",
+)
 @_option("--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
 @_option(
     "--leader-elect/--no-leader-elect", default=True, show_default=True, help="Work only while holding the lease of the role."
 )
 @_option("--lease-namespace", default="", help="Where the lease is; default: the namespace of the credentials.")
 @_option("--sync-timeout", type=click.FloatRange(min=1), default=120.0, show_default=True, help="Seconds to fill the caches in.")
-@_option("--log-format", type=click.Choice(logs.FORMATS), default="auto", show_default=True)
-@_option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+@_option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="auto",
+    show_default=True,
+    help="auto: text at a terminal, else JSON, one object a line.",
+)
+@_option(
+    "--log-level",
+    type=click.Choice(logs.LEVELS),
+    default="info",
+    show_default=True,
+    help="The least of what is logged, on stderr.",
+)
 @click.pass_obj
 def run(runner: Runner, /, **said: Any) -> None:
     """Run FedState's components until SIGTERM or SIGINT."""

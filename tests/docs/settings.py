@@ -1,4 +1,4 @@
-"""docs/reference/settings.md, made from the commands themselves: `python -m tests.docs.settings` writes it anew.
+"""docs/reference/settings.md, made from the commands themselves: `make docs` writes it anew.
 
 Knows click's parameters, not what the commands do.
 """
@@ -30,7 +30,7 @@ OTHER_VARIABLES = {
 
 _HEAD = """# Settings: commands, options, environment
 
-<!-- Made by `python -m tests.docs.settings` from the commands themselves; a test compares. Do not edit by hand. -->
+<!-- Made by `make docs` from the commands themselves; a test compares. Do not edit by hand. -->
 
 Every option of `fedstate run` can be given as an environment variable, too; the option goes first. In pods, use the variables.
 """
