@@ -112,7 +112,10 @@ async def at_rest(system: System, name: str, namespace: str) -> KubeObject | Non
 def test_a_storage_class_that_no_cluster_has_is_named_with_the_fix_and_nothing_is_half_made(case: Case) -> None:
     said = condition(case.stalled, "Stalled")
     assert said["reason"] == "StorageClassMissing"
-    assert f"storageClassName is {CLASS}, which the cluster does not have; create StorageClass {CLASS} there" in said["message"]
+    assert (
+        f"spec.storage.storageClass is {CLASS}, which the cluster does not have; create StorageClass {CLASS} there"
+        in said["message"]
+    )
     assert FIRST in said["message"]
     assert SECOND in said["message"]
     assert condition(case.stalled, "Ready")["status"] == "False"
