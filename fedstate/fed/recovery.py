@@ -21,7 +21,7 @@ def plan_is_lost(observed: Observed) -> bool:
 
 def keyfile_is_lost(observed: Observed) -> str | None:
     """What to do about a replica set whose Secret is gone; None while all is well. A new keyfile would divide its members."""
-    if not observed.initialised or observed.objects.template is None or keyfile_of(observed.objects.auth) is not None:
+    if not observed.initialised or keyfile_of(observed.objects.auth) is not None:
         return None
     name = auth_secret_name(observed.name)
     return (

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from fedstate.api.karmada import OVERRIDE_POLICIES, RESOURCE_BINDINGS
+from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES, RESOURCE_BINDINGS
 from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.api.replset import ReplsetPlan, RetiringMember
 from fedstate.fed.observed import ReplsetView
 from fedstate.fed.plan import plan_for
 from fedstate.fed.roster import let_go, roster_for
-from fedstate.kube.resources import CONFIG_MAPS, SECRETS
+from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from tests.fed.store import Refused
 from tests.fed.test_life import THREE, running
 from tests.fed.test_rollout import FIVE, change, images
@@ -44,8 +44,11 @@ def test_the_plan_keeps_that_the_set_was_begun_when_all_else_has_forgotten_it() 
     assert world.replset.initiated == 1
 
 
-def test_a_keyfile_is_never_made_again_for_a_set_that_runs() -> None:
+@pytest.mark.parametrize("also_lost", [(), ((MONGODBS, NAME),), ((MONGODBS, NAME), (OVERRIDE_POLICIES, NAME))])
+def test_a_keyfile_is_never_made_again_for_a_set_that_runs(also_lost: tuple[tuple[Resource, str], ...]) -> None:
     world = running(FIVE)
+    for resource, name in also_lost:
+        world.store.delete(resource, name)
     secret = world.store.get(SECRETS, f"{NAME}-auth")
     assert secret is not None
     world.store.delete(SECRETS, f"{NAME}-auth")
@@ -220,3 +223,20 @@ def test_a_cluster_whose_word_karmada_has_lost_is_not_taken_to_hold_nothing() ->
     unheard = replace(observed, reports={**observed.reports, "c2": report})
     assert not let_go(unheard, "c2", observed.uid)
     assert let_go(replace(unheard, plan=None), "c2", observed.uid), "a cluster that never got anything holds nobody up"
+
+
+def test_everything_but_the_secret_lost_on_the_control_plane_is_made_again_around_the_set_that_runs() -> None:
+    world = running(FIVE)
+    members, ids = {(m.id, m.host) for m in plan_of(world).members}, len(world.replset.owners)
+    for resource, name in (
+        (MONGODBS, NAME),
+        (OVERRIDE_POLICIES, NAME),
+        (PROPAGATION_POLICIES, NAME),
+        (CONFIG_MAPS, f"{NAME}-hostconf"),
+    ):
+        world.store.delete(resource, name)
+    world.settle()
+    assert {(m.id, m.host) for m in plan_of(world).members} == members
+    assert len(world.replset.owners) == ids
+    assert world.replset.initiated == 1
+    assert world.status["state"] == "Health"
