@@ -19,7 +19,7 @@ test: check ## All checks and all tests; with a real Kubernetes too where KUBEBU
 	$(PYTEST) -m e2e $(ARGS)
 
 test-fast: $(VENV)/.dev ## The tests that start neither mongod nor a real Kubernetes: at most a minute
-	$(PYTEST) --numprocesses auto --dist loadfile -m "not mongod and not kubernetes and not e2e" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not mongod and not kubernetes and not e2e" $(ARGS)
 
 check: lint types arrows ## Style, types and the arrows between the layers
 
