@@ -104,8 +104,7 @@ async def _bring_up(progress: Progress, layout: Layout, *, detached: bool, ephem
         async for phase in lifecycle.follow(layout, supervisor):
             progress.done(phase.text, phase.detail, phase.seconds)
     except BaseException:
-        await lifecycle.stop(layout)
-        await asyncio.to_thread(supervisor.wait)
+        await lifecycle.end(layout, supervisor)
         raise
     return supervisor
 

@@ -156,5 +156,16 @@ async def stopped_at_the_end(layout: Layout, supervisor: subprocess.Popen[bytes]
     try:
         yield
     finally:
-        await stop(layout)
+        await end(layout, supervisor)
+
+
+async def end(layout: Layout, supervisor: subprocess.Popen[bytes]) -> None:
+    """Stop a supervisor of our own, also one that has only just been started and has no record yet."""
+    if supervisor.poll() is None:
+        supervisor.terminate()
+    try:
+        await asyncio.to_thread(supervisor.wait, STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
         await asyncio.to_thread(supervisor.wait)
+    sweep(layout)

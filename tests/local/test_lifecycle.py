@@ -1,5 +1,7 @@
 """What a local instance leaves when whoever it belonged to was killed, and what happens to the rest."""
 
+import signal
+import subprocess
 from pathlib import Path
 
 from fedstate.local import lifecycle, processes
@@ -23,3 +25,9 @@ async def test_only_what_belonged_to_a_process_that_was_killed_is_removed(tmp_pa
 async def test_removing_what_does_not_exist_is_no_failure(tmp_path: Path) -> None:
     await lifecycle.remove_abandoned(tmp_path / "none")
     assert await lifecycle.remove(Layout(tmp_path / "none")) is False
+
+
+async def test_a_supervisor_that_has_no_record_yet_is_ended_too(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as supervisor:
+        await lifecycle.end(Layout(tmp_path), supervisor)
+    assert supervisor.returncode == -signal.SIGTERM
