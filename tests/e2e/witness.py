@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,14 +47,17 @@ class Witness:
     password: str = field(repr=False)
     hosts: set[str]
     samples: list[Sample] = field(default_factory=list, repr=False)
+    ending: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _clients: dict[str, AsyncMongoClient[dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until `ending` is set."""
         try:
-            while True:
+            while not self.ending.is_set():
                 self.samples.append(await self._look())
-                await asyncio.sleep(PAUSE)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE):
+                        await self.ending.wait()
         finally:
             for client in self._clients.values():
                 await client.close()
@@ -134,11 +137,10 @@ class Witness:
                 retryReads=False, maxPoolSize=1, serverMonitoringMode="poll",
             )  # fmt: skip
         try:
-            async with asyncio.timeout(2 * ANSWER):
-                if not (await client.admin.command("hello")).get("isWritablePrimary"):
-                    return True
-                config = (await client.admin.command("replSetGetConfig"))["config"]
-        except (PyMongoError, TimeoutError):
+            if not (await client.admin.command("hello")).get("isWritablePrimary"):
+                return True
+            config = (await client.admin.command("replSetGetConfig"))["config"]
+        except PyMongoError:
             return False
         return Configuration(
             term=int(config["term"]), version=int(config["version"]), hosts=frozenset(m["host"] for m in config["members"])
@@ -154,7 +156,6 @@ async def witnessing(hosts: Iterable[str], *, user: str, password: str) -> Async
     try:
         yield witness
     finally:
-        task.cancel()
+        witness.ending.set()
         await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
+    task.result()
