@@ -27,7 +27,11 @@ async def test_removing_what_does_not_exist_is_no_failure(tmp_path: Path) -> Non
     assert await lifecycle.remove(Layout(tmp_path / "none")) is False
 
 
+def asleep() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "600"])
+
+
 async def test_a_supervisor_that_has_no_record_yet_is_ended_too(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "600"]) as supervisor:
+    with asleep() as supervisor:
         await lifecycle.end(Layout(tmp_path), supervisor)
     assert supervisor.returncode == -signal.SIGTERM
