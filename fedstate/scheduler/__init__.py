@@ -13,18 +13,16 @@ from fedstate.control.triggers import intent_changed, watch_self
 from fedstate.kube.informer import Informer
 from fedstate.kube.objects import KubeObject, deletion_timestamp_of, name_of
 from fedstate.scheduler.ledger import Ledger
-from fedstate.scheduler.middleware import MONGODB, Middleware
+from fedstate.scheduler.middleware import Middleware, middlewares
 from fedstate.scheduler.reconciler import SchedulerReconciler
 from fedstate.scheduler.snapshot import Fleet
-
-MIDDLEWARES: tuple[Middleware, ...] = (MONGODB,)
 
 
 def build(ctx: ComponentContext) -> list[Runnable]:
     """One controller per middleware, all of them over the same clusters and the same memory of what is given away."""
     fleet, ledger = Fleet(), Ledger()
     parts: list[tuple[SchedulerReconciler, Controller]] = []
-    for middleware in MIDDLEWARES:
+    for middleware in middlewares():
         instances = ctx.informers.informer(middleware.instances, ctx.settings.namespace)
         reconciler = SchedulerReconciler(ctx.client, ctx.events, middleware, instances.store, fleet, ledger)
         controller = Controller(f"scheduler-{middleware.instances.plural}", reconciler)

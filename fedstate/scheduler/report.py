@@ -8,22 +8,23 @@ from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason
 from fedstate.api.placement import Placement
-from fedstate.api.votes import survivals, vote_layout
+from fedstate.api.votes import Survival
 from fedstate.scheduler.decision import Decision, Verdict
 from fedstate.scheduler.middleware import Demand
+from fedstate.scheduler.quorum import Quorum
 from fedstate.scheduler.snapshot import amount_text
 
 NAMED_IN_MESSAGE = 20
-LISTED_IN_STATUS = 100
+LISTED_IN_STATUS = 20
 
 
-def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
+def scheduled_condition(demand: Demand, decision: Decision, message: str = "") -> Condition:
     """The condition Scheduled; its transition time is for the caller to set."""
     if decision.complete:
         status, reason = "True", Reason.PLACED
-    elif not decision.verdicts or decision.awaited:
+    elif not decision.total or decision.awaited:
         status, reason = "False", Reason.WAITING_FOR_CLUSTERS
-    elif not any(verdict.feasible for verdict in decision.verdicts):
+    elif not decision.feasible:
         status, reason = "False", Reason.NO_FEASIBLE_CLUSTER
     else:
         status, reason = "False", Reason.INSUFFICIENT_CAPACITY
@@ -31,7 +32,7 @@ def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
         type=ConditionType.SCHEDULED,
         status=status,
         reason=reason,
-        message=message_of(demand, decision),
+        message=message or message_of(demand, decision),
         observed_generation=demand.generation,
     )
 
@@ -39,7 +40,7 @@ def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
 def message_of(demand: Demand, decision: Decision) -> str:
     """The decision in one paragraph: the result or the obstacle, then what else its owner should know."""
     if decision.complete and decision.placement is not None:
-        sentences = [_placed(decision.placement), _survival(decision.placement)]
+        sentences = [_placed(decision.placement), _survival(demand.quorum, decision.placement)]
     else:
         sentences = [_obstacle(demand, decision)]
         if decision.placement is not None:
@@ -52,14 +53,14 @@ def message_of(demand: Demand, decision: Decision) -> str:
 
 def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
     """`status.scheduling`."""
-    votes = _votes(decision.placement)
+    votes = _votes(demand.quorum, decision.placement)
     status: dict[str, Any] = {
         "observedGeneration": demand.generation,
         "mode": demand.mode,
         "message": message_of(demand, decision),
-        "feasibleClusters": sum(verdict.feasible for verdict in decision.verdicts),
-        "totalClusters": len(decision.verdicts),
-        "cannotSurviveLossOf": list(_fatal(decision.placement)),
+        "feasibleClusters": decision.feasible,
+        "totalClusters": decision.total,
+        "cannotSurviveLossOf": list(_fatal(demand.quorum, decision.placement)),
         "clusters": [_cluster_status(verdict, decision.placement, votes) for verdict in _listed(decision)],
     }
     if demand.request:
@@ -102,15 +103,19 @@ def _listed(decision: Decision) -> list[Verdict]:
     return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in placed, verdict.cluster))[:LISTED_IN_STATUS]
 
 
-def _votes(placement: Placement | None) -> dict[str, int]:
-    return vote_layout(placement.members, placement.arbiter_cluster) if placement else {}
+def _votes(quorum: Quorum, placement: Placement | None) -> Mapping[str, int]:
+    return quorum.votes(placement.members, placement.arbiter_cluster) if placement else {}
 
 
-def _fatal(placement: Placement | None) -> tuple[str, ...]:
+def losses(quorum: Quorum, placement: Placement) -> Mapping[str, Survival]:
+    """What the set can still do after the loss of each cluster that votes."""
+    return quorum.survivals(_votes(quorum, placement), placement.arbiter_cluster)
+
+
+def _fatal(quorum: Quorum, placement: Placement | None) -> tuple[str, ...]:
     if placement is None:
         return ()
-    outcome = survivals(_votes(placement), placement.arbiter_cluster)
-    return tuple(name for name, survival in outcome.items() if not survival.full)
+    return tuple(name for name, survival in losses(quorum, placement).items() if not survival.full)
 
 
 def _placed(placement: Placement) -> str:
@@ -118,9 +123,9 @@ def _placed(placement: Placement) -> str:
     return f"{_count(placement.total, 'member')} on {_count(len(placement.clusters), 'cluster')}: {', '.join(parts)}."
 
 
-def _survival(placement: Placement) -> str:
+def _survival(quorum: Quorum, placement: Placement) -> str:
     """Which single losses the set does not survive, and what would change that."""
-    outcome = survivals(_votes(placement), placement.arbiter_cluster)
+    outcome = losses(quorum, placement)
     no_primary = [name for name, survival in outcome.items() if not survival.election]
     no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
     sentences = []
@@ -139,24 +144,26 @@ def _survival(placement: Placement) -> str:
 
 
 def _obstacle(demand: Demand, decision: Decision) -> str:
-    total, feasible = len(decision.verdicts), [verdict for verdict in decision.verdicts if verdict.feasible]
+    total, feasible = decision.total, decision.feasible
     if not total:
         return "0/0 clusters can run a member: no cluster has joined Karmada."
     if decision.awaited:
         return f"Waiting for the first report of {', '.join(decision.awaited)}; members do not move once they are placed."
-    findings = _findings(decision.verdicts)
+    if decision.held is not None:
+        return f"{_count(demand.members, 'member')} could be placed, but the profile forbids it: {decision.held}."
+    findings = _findings(decision.verdicts, total)
     ability = "run a member" if decision.placement is None else "run another member"
     if not feasible:
         return f"0/{total} clusters can {ability}: {findings}."
     wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
-    return f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}."
+    return f"{wanted} do not fit, {decision.missing} too many; {feasible}/{total} clusters can {ability}: {findings}."
 
 
-def _findings(verdicts: Sequence[Verdict]) -> str:
+def _findings(verdicts: Sequence[Verdict], total: int) -> str:
     ordered = sorted(verdicts, key=lambda verdict: (not verdict.feasible, verdict.cluster))
     parts = [f"{verdict.cluster}: {_finding(verdict)}" for verdict in ordered[:NAMED_IN_MESSAGE]]
-    if len(ordered) > NAMED_IN_MESSAGE:
-        parts.append(f"and {len(ordered) - NAMED_IN_MESSAGE} more")
+    if total > NAMED_IN_MESSAGE:
+        parts.append(f"and {total - NAMED_IN_MESSAGE} more")
     return "; ".join(parts)
 
 
