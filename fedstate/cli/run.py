@@ -27,6 +27,7 @@ def _option(flag: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option("--cluster-name", default="", help="Name of this member cluster on the Karmada control plane.")
 @_option("--vip", default="", metavar="ADDRESS", help="Address under which other clusters reach this one's node ports.")
 @_option("--namespace", default="", help="Work in this namespace only; default: in all.")
+@_option("--scheduler-profile", default="", metavar="FILE", help="YAML file with the scheduler's plugins and weights.")
 @_option("--http-host", default="127.0.0.1", show_default=True, help="Where to serve /metrics, /healthz, /readyz.")
 @_option("--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes any free port.")
 @_option(

@@ -88,7 +88,7 @@ def decide(demand: Demand, template: Resource, view: View, profile: Profile | No
     if awaited and feasible < min(ENOUGH_CLUSTERS, demand.members):
         outcome = Decision(placement=None, missing=demand.members, awaited=awaited)
     else:
-        leaving = tuple(verdict.cluster for verdict in verdicts if verdict.evacuate)
+        leaving = tuple(sorted(verdict.cluster for verdict in verdicts if verdict.evacuate))
         outcome = concluded(
             demand, profile, leaving, lambda evacuating: _assigned(demand, verdicts, profile, evacuating=evacuating)
         )

@@ -18,8 +18,8 @@ NAMED_IN_MESSAGE = 20
 LISTED_IN_STATUS = 20
 
 
-def scheduled_condition(demand: Demand, decision: Decision, message: str = "") -> Condition:
-    """The condition Scheduled; its transition time is for the caller to set."""
+def scheduled_condition(demand: Demand, decision: Decision, message: str | None = None) -> Condition:
+    """The condition Scheduled; its transition time is for the caller to set, the message where it is known already."""
     if decision.complete:
         status, reason = "True", Reason.PLACED
     elif not decision.total or decision.awaited:
@@ -32,7 +32,7 @@ def scheduled_condition(demand: Demand, decision: Decision, message: str = "") -
         type=ConditionType.SCHEDULED,
         status=status,
         reason=reason,
-        message=message or message_of(demand, decision),
+        message=message_of(demand, decision) if message is None else message,
         observed_generation=demand.generation,
     )
 
@@ -179,7 +179,7 @@ def _lost(decision: Decision) -> list[str]:
     return [
         f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} stay placed there: "
         "this version does not move members of a lost cluster."
-        for verdict in decision.verdicts
+        for verdict in sorted(decision.verdicts, key=lambda verdict: verdict.cluster)
         if not verdict.ready and placed.get(verdict.cluster)
     ]
 
