@@ -5,6 +5,7 @@ Pure. Knows nothing of how the decision is written down or told. `decide` is the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
@@ -29,8 +30,7 @@ class View:
     expected: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One cluster as a home for members. `reason` says why it takes no more, by which `rule`; `room` (None: no limit) how
     many it takes. `points` is the sum of all weighted scores, `score` their mean.
     """

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from fedstate.api.placement import ClusterMembers, Placement
+from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
 from fedstate.scheduler.decision import Decision, Verdict, View, awaited_of, candidate_of, concluded, decide, gone, judged
@@ -23,7 +23,7 @@ from fedstate.scheduler.table import Scan, Shape, Table
 
 MOST_SHAPES = 64
 MOST_REJUDGED = 20_000
-TOLD = 20
+TOLD, TOLD_OF_FAILURE = 12, 20
 """Verdicts on so many clusters are told, beside those on clusters that carry members."""
 
 
@@ -88,7 +88,9 @@ class Engine:
     def _shape(self, demand: Demand, template: Resource) -> Shape:
         spread = demand.spread
         key = (
-            template,
+            template.group,
+            template.version,
+            template.kind,
             tuple(sorted(spread.node_select.items())) if spread.node_select else (),
             spread.cluster_names,
             spread.exclude_cluster_names,
@@ -139,17 +141,11 @@ class _Question:
         scan = self._scan()
         if self._carriers or not divide.even:
             return self._dealt(scan, (), evacuating=evacuating)
-        rows: list[int] = []
-        for row in scan.take():
-            rows.append(row)
-            if len(rows) == demand.members:
-                break
+        rows = scan.take(demand.members)
         if len(rows) < demand.members or demand.arbiter:
             return self._dealt(self._scan(), rows, evacuating=evacuating)
         rows.sort()
-        names = table.names
-        entries = tuple(ClusterMembers(cluster=names[row], members=1) for row in rows)
-        return Assignment(placement=Placement(clusters=entries), missing=0)
+        return Assignment(placement=Placement(clusters=tuple([table.singles[row] for row in rows])), missing=0)
 
     def _dealt(self, scan: Scan, rows: Iterable[int], *, evacuating: bool) -> Assignment:
         """Dealing in general, to clusters that carry members and to those that carry none; `rows` have got one each already."""
@@ -246,7 +242,7 @@ class _Question:
 
     def _verdict(self, row: int, carried: int | None) -> Verdict:
         table, shape = self._table, self._shape
-        found = shape.refusals[row], table.scored(row, shape), table.profile.total_weight
+        found = shape.refusal(row, table), table.scored(row, shape), table.profile.total_weight
         return judged(table.snapshots[row], self._demand, carried, table.free[row], found)
 
     def _told(self, decision: Decision) -> Decision:
@@ -254,9 +250,9 @@ class _Question:
         table, scan = self._table, self._scan()
         carried = {verdict.cluster: verdict for verdict in self._carriers}
         feasible = scan.open_rows()
-        rows = set(range(min(TOLD, len(table.names))))
+        rows = set(range(min(TOLD if decision.complete else TOLD_OF_FAILURE, len(table.names))))
         if not decision.complete:
-            rows.update(feasible[:TOLD])
+            rows.update(feasible[:TOLD_OF_FAILURE])
         if decision.placement is not None:
             rows.update(table.rows[entry.cluster] for entry in decision.placement.clusters if entry.cluster in table.rows)
         verdicts = [self._verdict(row, None) for row in sorted(rows) if table.names[row] not in carried]

@@ -17,11 +17,12 @@ from fedstate.errors import FedstateError
 from fedstate.scheduler.divisions import DIVISIONS, UNIFORM, WEIGHTING, Divide
 from fedstate.scheduler.filters import FILTERS, OPTIONAL, Context, Filter
 from fedstate.scheduler.middleware import Demand
-from fedstate.scheduler.scores import MOST, SCORES, UNKNOWN, ClusterScore, ResourceScore, Score
+from fedstate.scheduler.scores import SCORES, UNKNOWN, ClusterScore, ResourceScore, Score, within
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 HEAVIEST_SCORES = 100
 HEAVIEST_TOPOLOGY = 15
+MOST_FILTERS = 200
 
 
 class ProfileError(FedstateError):
@@ -80,23 +81,19 @@ class Profile:
 
     def liked(self, cluster: ClusterSnapshot, context: Context) -> int:
         """The part of a cluster's score that resources do not change."""
-        return sum(weight * _within(score.score(cluster, context)) for score, weight in self.cluster_scores)
+        return sum(weight * within(score.score(cluster, context)) for score, weight in self.cluster_scores)
 
     def resourced(self, shares: list[int] | None) -> int:
         """The part of a cluster's score that its free resources make; None stands for unknown ones."""
         from_shares = self.resource_scores
         if shares is None:
             return sum(weight * UNKNOWN for _, weight in from_shares)
-        return sum(weight * _within(score.score(shares)) for score, weight in from_shares)
+        return sum(weight * within(score.score(shares)) for score, weight in from_shares)
 
     def domains(self, cluster: ClusterSnapshot) -> tuple[tuple[str, int], ...]:
         """The failure domains of the cluster, and what a member in each of them weighs."""
         found = ((key, _TOPOLOGIES[key](cluster), weight) for key, weight in self.topology)
         return tuple((f"{key}={value}", weight) for key, value, weight in found if value)
-
-
-def _within(score: int) -> int:
-    return max(0, min(MOST, score))
 
 
 _Plugin = TypeVar("_Plugin", Filter, Score, Divide, Permit)
@@ -134,6 +131,8 @@ def profile_of(said: Mapping[str, Any]) -> Profile:
     filters, scores = _named("filter", FILTERS, Filter), _named("score", SCORES, (ResourceScore, ClusterScore))
     divisions, permits = _named("divide", DIVISIONS, Divide), _named("permit", PERMITS, Permit)
     wanted = _texts("filters", values["filters"])
+    if len(wanted) > MOST_FILTERS:
+        raise ProfileError(f"filters: at most {MOST_FILTERS} can be used together")
     for each in FILTERS:
         if each.name not in wanted and each.name not in OPTIONAL:
             raise ProfileError(f"filters: {each.name} cannot be left out; only {' and '.join(OPTIONAL)} can")

@@ -4,6 +4,7 @@ Pure; owns no rule, only how verdicts are told.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason
@@ -15,7 +16,23 @@ from fedstate.scheduler.quorum import Quorum
 from fedstate.scheduler.snapshot import amount_text
 
 NAMED_IN_MESSAGE = 20
-LISTED_IN_STATUS = 20
+LISTED_IN_STATUS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The votes of a placement, and what the set can still do after the loss of each cluster that has one."""
+
+    votes: Mapping[str, int]
+    losses: Mapping[str, Survival]
+
+
+def outlook(quorum: Quorum, placement: Placement | None) -> Outlook:
+    if placement is None:
+        return Outlook({}, {})
+    arbiter = placement.arbiter_cluster
+    votes = quorum.votes(placement.members, arbiter)
+    return Outlook(votes, quorum.survivals(votes, arbiter))
 
 
 def scheduled_condition(demand: Demand, decision: Decision, message: str | None = None) -> Condition:
@@ -39,8 +56,12 @@ def scheduled_condition(demand: Demand, decision: Decision, message: str | None 
 
 def message_of(demand: Demand, decision: Decision) -> str:
     """The decision in one paragraph: the result or the obstacle, then what else its owner should know."""
+    return _message(demand, decision, outlook(demand.quorum, decision.placement))
+
+
+def _message(demand: Demand, decision: Decision, ahead: Outlook) -> str:
     if decision.complete and decision.placement is not None:
-        sentences = [_placed(decision.placement), _survival(demand.quorum, decision.placement)]
+        sentences = [_placed(decision.placement), _survival(ahead.losses)]
     else:
         sentences = [_obstacle(demand, decision)]
         if decision.placement is not None:
@@ -53,15 +74,19 @@ def message_of(demand: Demand, decision: Decision) -> str:
 
 def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
     """`status.scheduling`."""
-    votes = _votes(demand.quorum, decision.placement)
+    ahead, placement = outlook(demand.quorum, decision.placement), decision.placement
+    carried = {entry.cluster: (entry.members, entry.arbiter) for entry in placement.clusters} if placement else {}
     status: dict[str, Any] = {
         "observedGeneration": demand.generation,
         "mode": demand.mode,
-        "message": message_of(demand, decision),
+        "message": _message(demand, decision, ahead),
         "feasibleClusters": decision.feasible,
         "totalClusters": decision.total,
-        "cannotSurviveLossOf": list(_fatal(demand.quorum, decision.placement)),
-        "clusters": [_cluster_status(verdict, decision.placement, votes) for verdict in _listed(decision)],
+        "cannotSurviveLossOf": [name for name, survival in ahead.losses.items() if not survival.full],
+        "clusters": [
+            _cluster_status(verdict, carried.get(verdict.cluster, (0, False)), ahead.votes)
+            for verdict in _listed(decision, carried)
+        ],
     }
     if demand.request:
         status["requestPerMember"] = {name: amount_text(name, amount) for name, amount in sorted(demand.request.items())}
@@ -83,39 +108,28 @@ def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(status.get(name) for name in plain), carriers)
 
 
-def _cluster_status(verdict: Verdict, placement: Placement | None, votes: Mapping[str, int]) -> dict[str, Any]:
-    members = placement.members.get(verdict.cluster, 0) if placement else 0
-    entry: dict[str, Any] = {"cluster": verdict.cluster, "feasible": verdict.feasible, "score": verdict.score, "members": members}
+def _cluster_status(verdict: Verdict, carried: tuple[int, bool], votes: Mapping[str, int]) -> dict[str, Any]:
+    members, arbiter = carried
+    entry: dict[str, Any] = {
+        "cluster": verdict.cluster,
+        "feasible": verdict.reason is None,
+        "score": verdict.score,
+        "members": members,
+    }
     if verdict.reason is not None:
         entry["reason"] = verdict.reason
-    if verdict.capacity is not None:
-        entry["capacity"] = verdict.capacity
+    if verdict.room is not None:
+        entry["capacity"] = verdict.current + verdict.room
     if members:
         entry["votes"] = votes.get(verdict.cluster, 0)
-    if placement and placement.arbiter_cluster == verdict.cluster:
+    if arbiter:
         entry["arbiter"] = True
     return entry
 
 
-def _listed(decision: Decision) -> list[Verdict]:
+def _listed(decision: Decision, carried: Mapping[str, Any]) -> list[Verdict]:
     """Those that carry something first, then by name, so that a large fleet does not make a large object."""
-    placed = {entry.cluster for entry in decision.placement.clusters} if decision.placement else set()
-    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in placed, verdict.cluster))[:LISTED_IN_STATUS]
-
-
-def _votes(quorum: Quorum, placement: Placement | None) -> Mapping[str, int]:
-    return quorum.votes(placement.members, placement.arbiter_cluster) if placement else {}
-
-
-def losses(quorum: Quorum, placement: Placement) -> Mapping[str, Survival]:
-    """What the set can still do after the loss of each cluster that votes."""
-    return quorum.survivals(_votes(quorum, placement), placement.arbiter_cluster)
-
-
-def _fatal(quorum: Quorum, placement: Placement | None) -> tuple[str, ...]:
-    if placement is None:
-        return ()
-    return tuple(name for name, survival in losses(quorum, placement).items() if not survival.full)
+    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in carried, verdict.cluster))[:LISTED_IN_STATUS]
 
 
 def _placed(placement: Placement) -> str:
@@ -123,9 +137,8 @@ def _placed(placement: Placement) -> str:
     return f"{_count(placement.total, 'member')} on {_count(len(placement.clusters), 'cluster')}: {', '.join(parts)}."
 
 
-def _survival(quorum: Quorum, placement: Placement) -> str:
+def _survival(outcome: Mapping[str, Survival]) -> str:
     """Which single losses the set does not survive, and what would change that."""
-    outcome = losses(quorum, placement)
     no_primary = [name for name, survival in outcome.items() if not survival.election]
     no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
     sentences = []

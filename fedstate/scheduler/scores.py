@@ -15,6 +15,12 @@ UNKNOWN = 50
 
 MOST = 100
 
+
+def within(score: int) -> int:
+    """A score that a plugin may have got wrong."""
+    return score if 0 <= score <= MOST else (0 if score < 0 else MOST)
+
+
 Shares = Sequence[int]
 """Free percent of each counted resource that the cluster has at all."""
 
@@ -44,7 +50,7 @@ def free_shares(allocatable: Amounts, free: Amounts, counted: Sequence[str]) -> 
 
 def least_allocated(shares: Shares) -> int:
     """The free share of the scarcest resource."""
-    return min(shares, default=0)
+    return min(shares) if shares else 0
 
 
 def most_allocated(shares: Shares) -> int:

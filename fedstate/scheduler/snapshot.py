@@ -115,10 +115,13 @@ def _resources(cluster: KubeObject) -> tuple[Amounts | None, Amounts | None]:
 
 def members_that_fit(free: Amounts, request: Amounts) -> int | None:
     """How many times `request` fits into `free`; None means there is no limit. A pod slot is part of every request."""
-    limits = [free.get(name, 0) // amount for name, amount in request.items() if amount > 0]
-    if PODS in free:
-        limits.append(free[PODS])
-    return max(0, min(limits)) if limits else None
+    least = free.get(PODS)
+    for name, amount in request.items():
+        if amount > 0:
+            limit = free.get(name, 0) // amount
+            if least is None or limit < least:
+                least = limit
+    return least if least is None or least > 0 else 0
 
 
 def shortage(free: Amounts, request: Amounts) -> str:

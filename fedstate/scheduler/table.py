@@ -5,16 +5,17 @@ Lists for small fleets, where they are faster, numpy from VECTOR_FROM clusters o
 same. A key orders clusters that carry nothing of an instance: the least key is the best, CLOSED and more is no home.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fedstate.api.placement import ClusterMembers
 from fedstate.scheduler.divisions import HEAVIEST
-from fedstate.scheduler.filters import Context, rejection
+from fedstate.scheduler.filters import Context
 from fedstate.scheduler.profile import Profile
-from fedstate.scheduler.scores import free_shares
+from fedstate.scheduler.scores import within
 from fedstate.scheduler.snapshot import PODS, Amounts, ClusterSnapshot
 
 VECTOR_FROM = 50
@@ -31,31 +32,47 @@ Column = Any
 Refusal = tuple[str, str] | None
 
 
-class Shape:
-    """What filters and cluster scores say of every row, for one set of an owner's wishes."""
+PASSED = 255
 
-    __slots__ = ("constants", "context", "liked", "refusals", "seen")
+
+class Shape:
+    """What filters and cluster scores say of every row, for one set of an owner's wishes. Of a refusal only the filter is
+    kept: its words are asked for anew when somebody wants to read them.
+    """
+
+    __slots__ = ("_refused_by", "constants", "context", "seen")
 
     def __init__(self, context: Context, table: "Table") -> None:
         self.context = context
-        self.refusals: list[Refusal] = []
-        self.liked: list[int] = []
-        constants = []
-        for cluster in table.snapshots:
-            refusal, liked = table.judge(cluster, context)
-            self.refusals.append(refusal)
-            self.liked.append(liked)
-            constants.append(-liked if refusal is None else CLOSED)
-        self.constants: Column = table.column(constants)
+        self._refused_by = bytearray(len(table.names))
+        self.constants: Column = table.column([0] * len(table.names))
+        for row in range(len(table.names)):
+            self._judge(row, table)
         self.seen = len(table.rejudged)
 
     def catch_up(self, table: "Table") -> None:
         """Judges anew the rows that have changed since."""
         for row in table.rejudged[self.seen :]:
-            refusal, liked = table.judge(table.snapshots[row], self.context)
-            self.refusals[row], self.liked[row] = refusal, liked
-            self.constants[row] = -liked if refusal is None else CLOSED
+            self._judge(row, table)
         self.seen = len(table.rejudged)
+
+    def refusal(self, row: int, table: "Table") -> Refusal:
+        index = self._refused_by[row]
+        if index == PASSED:
+            return None
+        refusing = table.profile.filters[index]
+        return refusing.name, refusing.rule(table.snapshots[row], self.context) or ""
+
+    def liked(self, row: int, table: "Table") -> int:
+        if self._refused_by[row] == PASSED:
+            return -int(self.constants[row])
+        return table.profile.liked(table.snapshots[row], self.context)
+
+    def _judge(self, row: int, table: "Table") -> None:
+        cluster, profile = table.snapshots[row], table.profile
+        index = next((at for at, each in enumerate(profile.filters) if each.rule(cluster, self.context) is not None), PASSED)
+        self._refused_by[row] = index
+        self.constants[row] = -profile.liked(cluster, self.context) if index == PASSED else CLOSED
 
 
 class Table:
@@ -79,7 +96,10 @@ class Table:
         self.points: Column = self.column([0] * len(clusters))
         self.columns: dict[str, Column] = {PODS: self.column([0] * len(clusters))}
         self._reserved = reserved
-        self._resource_scores = profile.resource_scores
+        self._scorers = [(score.score, weight) for score, weight in profile.resource_scores]
+        self._unknown = profile.resourced(None)
+        self._counted: list[list[tuple[str, int]]] = [[] for _ in clusters]
+        self.singles = [ClusterMembers(cluster=name, members=1) for name in self.names]
         for row in range(len(clusters)):
             self._measure(row)
         self._map_domains()
@@ -105,7 +125,7 @@ class Table:
         """So many members more (or less) are to be taken off what the cluster has free."""
         row = self.rows.get(name)
         free = self.free[row] if row is not None else None
-        if row is None or free is None:
+        if row is None or free is None or self.snapshots[row].allocatable is None:
             return
         columns = self.columns
         if PODS in free:
@@ -157,11 +177,8 @@ class Table:
                 values[row] = None
         return values
 
-    def judge(self, cluster: ClusterSnapshot, context: Context) -> tuple[Refusal, int]:
-        return rejection(cluster, context, self.profile.filters), self.profile.liked(cluster, context)
-
     def scored(self, row: int, shape: Shape) -> int:
-        return MOST_POINTS - int(self.points[row]) + shape.liked[row]
+        return MOST_POINTS - int(self.points[row]) + shape.liked(row, self)
 
     def _measure(self, row: int) -> None:
         """Reads the row's free resources anew."""
@@ -174,13 +191,20 @@ class Table:
         for name, column in self.columns.items():
             missing = UNLIMITED if name == PODS else 0
             column[row] = UNLIMITED if free is None else free.get(name, missing)
-        self._score(row, free)
+        if free is None or cluster.allocatable is None:
+            self.points[row] = MOST_POINTS - self._unknown
+        else:
+            whole = cluster.allocatable
+            self._counted[row] = [(name, whole[name]) for name in self.profile.resources if whole.get(name, 0) > 0]
+            self._score(row, free)
 
-    def _score(self, row: int, free: dict[str, int] | None) -> None:
-        allocatable = self.snapshots[row].allocatable
-        known = free is not None and allocatable is not None
-        shares = free_shares(allocatable, free, self.profile.resources) if known else None  # type: ignore[arg-type]
-        self.points[row] = MOST_POINTS - self.profile.resourced(shares)
+    def _score(self, row: int, free: dict[str, int]) -> None:
+        """As `Profile.resourced` of `free_shares`, which this repeats because it is asked for with every member placed."""
+        shares = [100 * left // whole if (left := free.get(name, 0)) > 0 else 0 for name, whole in self._counted[row]]
+        points = MOST_POINTS
+        for score, weight in self._scorers:
+            points -= weight * within(score(shares))
+        self.points[row] = points
 
     def _map_domains(self) -> None:
         """Which rows a member in a row makes less wanted: those in the same domain, unless that is the row alone or all."""
@@ -254,12 +278,26 @@ class Scan:
             if table.vector:
                 keys[neighbours] += step
             else:
-                for row in neighbours:
-                    keys[row] += step
+                for near in neighbours:
+                    keys[near] += step
 
-    def take(self) -> Iterator[int]:
-        """The best row, then the best one after that, each closed and crowding its neighbours; ends when none is open."""
-        while (row := self.best()) is not None:
-            yield row
-            self.close(row)
-            self.crowd(row, 1)
+    def take(self, members: int) -> list[int]:
+        """The best row, the best one after that, and so on, for one member each; fewer where no more rows are open."""
+        rows: list[int] = []
+        keys, vector = self._keys, self._table.vector
+        crowded = bool(self._table.neighbours)
+        for _ in range(members if self._table.names else 0):
+            if vector:
+                row = int(keys.argmin())
+                if keys.item(row) >= CLOSED:
+                    break
+            else:
+                least = min(keys)
+                if least >= CLOSED:
+                    break
+                row = keys.index(least)
+            rows.append(row)
+            keys[row] = CLOSED
+            if crowded and len(rows) < members:
+                self.crowd(row, 1)
+        return rows
