@@ -19,4 +19,4 @@ def test_every_variable_that_the_code_reads_is_on_the_page() -> None:
 
 
 def test_a_new_command_gets_a_section() -> None:
-    assert set(COMMANDS) == {"run", "local", "version"}, "describe the new command in tests/docs/settings.py"
+    assert set(COMMANDS) == {"run", "local", "version", "explain-placement"}, "describe the new command in tests/docs/settings.py"
