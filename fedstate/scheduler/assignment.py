@@ -6,6 +6,7 @@ every time: this is the plain form of what `engine` does faster, and the judge o
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS, less_than_half
@@ -36,8 +37,7 @@ class Candidate:
         return not self.evacuate and (self.current > 0 or self.room is None or self.room > 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(NamedTuple):
     """`missing` members found no place; the placement is meaningful only if there are none."""
 
     placement: Placement

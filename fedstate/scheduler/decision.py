@@ -4,7 +4,7 @@ Pure. Knows nothing of how the decision is written down or told. `decide` is the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
@@ -55,8 +55,7 @@ class Verdict(NamedTuple):
         return None if self.room is None else self.current + self.room
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """`placement` is where members are to be: the new one, or if that is not `complete` the current one, or None.
 
     `total` clusters were looked at, `feasible` could take a member; `verdicts` are of all of them or of those worth telling.
@@ -92,7 +91,7 @@ def decide(demand: Demand, template: Resource, view: View, profile: Profile | No
         outcome = concluded(
             demand, profile, leaving, lambda evacuating: _assigned(demand, verdicts, profile, evacuating=evacuating)
         )
-    return replace(outcome, verdicts=verdicts, total=len(verdicts), feasible=feasible)
+    return outcome._replace(verdicts=verdicts, total=len(verdicts), feasible=feasible)
 
 
 def awaited_of(demand: Demand, expected: frozenset[str]) -> tuple[str, ...]:

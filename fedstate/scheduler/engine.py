@@ -6,7 +6,6 @@ entry of a few arrays; only those that carry members are looked at one by one.
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from fedstate.api.placement import Placement
@@ -242,7 +241,7 @@ class _Question:
 
     def _verdict(self, row: int, carried: int | None) -> Verdict:
         table, shape = self._table, self._shape
-        found = shape.refusal(row, table), table.scored(row, shape), table.profile.total_weight
+        found = shape.refusal(row, table), table.scored(row, shape), table.weight
         return judged(table.snapshots[row], self._demand, carried, table.free[row], found)
 
     def _told(self, decision: Decision) -> Decision:
@@ -256,8 +255,7 @@ class _Question:
         if decision.placement is not None:
             rows.update(table.rows[entry.cluster] for entry in decision.placement.clusters if entry.cluster in table.rows)
         verdicts = [self._verdict(row, None) for row in sorted(rows) if table.names[row] not in carried]
-        return replace(
-            decision,
+        return decision._replace(
             verdicts=(*verdicts, *self._carriers),
             total=len(table.names) + sum(verdict.snapshot is None for verdict in self._carriers),
             feasible=len(feasible) + sum(verdict.feasible for verdict in self._carriers),

@@ -6,6 +6,7 @@ same. A key orders clusters that carry nothing of an instance: the least key is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fedstate.api.placement import ClusterMembers
 from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.profile import Profile
-from fedstate.scheduler.scores import within
+from fedstate.scheduler.scores import MOST, within
 from fedstate.scheduler.snapshot import PODS, Amounts, ClusterSnapshot
 
 VECTOR_FROM = 50
@@ -98,6 +99,7 @@ class Table:
         self._reserved = reserved
         self._scorers = [(score.score, weight) for score, weight in profile.resource_scores]
         self._unknown = profile.resourced(None)
+        self.weight = profile.total_weight
         self._counted: list[list[tuple[str, int]]] = [[] for _ in clusters]
         self.singles = [ClusterMembers(cluster=name, members=1) for name in self.names]
         for row in range(len(clusters)):
@@ -125,18 +127,19 @@ class Table:
         """So many members more (or less) are to be taken off what the cluster has free."""
         row = self.rows.get(name)
         free = self.free[row] if row is not None else None
-        if row is None or free is None or self.snapshots[row].allocatable is None:
+        if row is None or free is None:
             return
         columns = self.columns
         if PODS in free:
-            free[PODS] -= members
-            columns[PODS][row] = free[PODS]
+            columns[PODS][row] = free[PODS] = free[PODS] - members
         for resource, amount in request.items():
             if resource in free and resource != PODS:
                 left = free[resource] = free[resource] - amount * members
-                if resource in columns:
-                    columns[resource][row] = left
-        self._score(row, free)
+                column = columns.get(resource)
+                if column is not None:
+                    column[row] = left
+        if self.snapshots[row].allocatable is not None:
+            self._score(row, free)
 
     def needs(self, request: Amounts) -> list[tuple[Column, int]]:
         """The columns that one more member is taken off, and how much of each."""
@@ -157,7 +160,13 @@ class Table:
             for column, amount in needs:
                 np.putmask(keys, column < amount, CLOSED)
             return keys
-        listed = [point + constant for point, constant in zip(self.points, shape.constants, strict=True)]
+        listed = list(map(add, self.points, shape.constants))
+        if len(needs) == 3:  # pods, cpu and memory, nearly always
+            (one, some), (two, more), (three, most) = needs
+            return [
+                key if first >= some and second >= more and third >= most else CLOSED
+                for key, first, second, third in zip(listed, one, two, three, strict=True)
+            ]
         for column, amount in needs:
             listed = [key if left >= amount else CLOSED for key, left in zip(listed, column, strict=True)]
         return listed
@@ -203,7 +212,8 @@ class Table:
         shares = [100 * left // whole if (left := free.get(name, 0)) > 0 else 0 for name, whole in self._counted[row]]
         points = MOST_POINTS
         for score, weight in self._scorers:
-            points -= weight * within(score(shares))
+            value = score(shares)
+            points -= weight * (value if 0 <= value <= MOST else within(value))
         self.points[row] = points
 
     def _map_domains(self) -> None:
