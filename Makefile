@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types arrows format docs lock clean
+.PHONY: bench-scheduler help demo test test-fast check lint types arrows format docs lock clean
 
 ##@ Try it
 demo: $(VENV)/.demo ## Show the main job on real mongod processes: three clusters, one database, a lost primary (ARGS="--stay --no-chaos")
@@ -32,6 +32,10 @@ types: $(VENV)/.dev ## mypy --strict
 
 arrows: $(VENV)/.dev ## import-linter: who may import whom
 	$(BIN)/lint-imports
+
+##@ Measure it
+bench-scheduler: $(VENV)/.dev ## Placements per CPU-second, against the plain form that must decide the same
+	$(BIN)/python -m benchmarks.scheduler $(ARGS)
 
 ##@ Work on it
 format: $(VENV)/.dev ## Format the code

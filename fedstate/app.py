@@ -126,6 +126,7 @@ class _Process:
                 identity=self._identity,
                 http_host=settings.http_host,
                 http_port=self._web.port,
+                scheduler_profile=settings.scheduler_profile,
             ),
         )
         return [runnable for build in self._builds for runnable in build(context)]

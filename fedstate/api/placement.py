@@ -10,6 +10,7 @@ from typing import Any
 
 from fedstate.errors import TerminalError
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _FIELD = "metadata.annotations.schedulerResult"
 
 
@@ -49,7 +50,7 @@ class Placement:
             if entry.arbiter:
                 item["arbiter"] = True
             entries.append(item)
-        return json.dumps({"ClusterWithReplicaset": entries}, separators=(",", ":"))
+        return _encode({"ClusterWithReplicaset": entries})
 
     @classmethod
     def from_annotation(cls, text: str) -> "Placement":
