@@ -90,7 +90,12 @@ async def local_cluster(
             cluster = LocalCluster(client, directory, f"{PREFIX}1")
             nodes = [NodeSpec(name="n1", cpu=cpu), NodeSpec(name="n2", cpu=cpu)]
             node = NodeAgent(
-                client, nodes=nodes, vip=cluster.vip, pod_prefix=PREFIX, data_dir=directory, mongod=mongod,
+                client,
+                nodes=nodes,
+                vip=cluster.vip,
+                pod_prefix=PREFIX,
+                data_dir=directory,
+                mongod=mongod,
                 any_storage_class=any_storage_class,
             )
             parts: list[EmbeddedControllers | NodeAgent] = [EmbeddedControllers(client), *([node] if agent else [])]

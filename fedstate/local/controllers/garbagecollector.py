@@ -128,7 +128,9 @@ class GarbageCollector:
         """Change metadata of exactly this object as it was seen; Conflict if it changed since."""
         seen = {"uid": uid_of(obj), "resourceVersion": resource_version_of(obj)}
         with contextlib.suppress(NotFound):
-            await self._client.merge_patch(resource, name_of(obj), {"metadata": {**metadata, **seen}}, namespace=namespace_of(obj))
+            await self._client.merge_patch(
+                resource, name_of(obj), {"metadata": {**metadata, **seen}}, namespace=namespace_of(obj)
+            )
 
     async def _delete(self, resource: Resource, obj: KubeObject, propagation: str) -> None:
         with contextlib.suppress(NotFound):

@@ -45,7 +45,9 @@ def _collectable(group: str, version: str, listed: KubeObject) -> list[Resource]
     return [
         Resource(group, version, entry["name"], entry["kind"], namespaced=bool(entry.get("namespaced")))
         for entry in listed.get("resources") or ()
-        if "/" not in entry["name"] and entry["name"] not in _IGNORED and {"list", "watch", "delete"} <= set(entry.get("verbs") or ())
+        if "/" not in entry["name"]
+        and entry["name"] not in _IGNORED
+        and {"list", "watch", "delete"} <= set(entry.get("verbs") or ())
     ]
 
 

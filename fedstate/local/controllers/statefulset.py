@@ -123,7 +123,11 @@ class StatefulSetController:
             await self._create_claim(stateful_set, claim)
         revision = sets.revision_of_ordinal(stateful_set, ordinal, revisions)
         kept = self._revisions.get(Key(namespace_of(stateful_set), revision))
-        template = kept["data"]["spec"]["template"] if kept is not None and revision != revisions.update else stateful_set["spec"]["template"]
+        template = (
+            kept["data"]["spec"]["template"]
+            if kept is not None and revision != revisions.update
+            else stateful_set["spec"]["template"]
+        )
         pod = sets.pod_for(stateful_set, ordinal, template, revision)
         with contextlib.suppress(AlreadyExists):
             await self._client.create(PODS, pod)

@@ -134,7 +134,9 @@ class ClaimBinder:
         if claim["spec"].get("storageClassName") is None and await self._set_default_class(claim):
             return DONE
         reserved = [v for v in self._volumes.list() if v["spec"].get("claimRef") and claimed_by(v, claim)]
-        free = sorted((v for v in self._volumes.list() if fits(v, claim)), key=lambda v: quantity_bytes(v["spec"]["capacity"]["storage"]))
+        free = sorted(
+            (v for v in self._volumes.list() if fits(v, claim)), key=lambda v: quantity_bytes(v["spec"]["capacity"]["storage"])
+        )
         for volume in [*reserved, *free][:1]:
             if not volume["spec"].get("claimRef", {}).get("uid"):
                 await self._reserve(volume, claim)
@@ -169,7 +171,11 @@ class ClaimBinder:
         if not subresource:
             metadata["resourceVersion"] = claim["metadata"]["resourceVersion"]
         await self._client.merge_patch(
-            PERSISTENT_VOLUME_CLAIMS, name_of(claim), {**patch, "metadata": metadata}, namespace=namespace_of(claim), subresource=subresource
+            PERSISTENT_VOLUME_CLAIMS,
+            name_of(claim),
+            {**patch, "metadata": metadata},
+            namespace=namespace_of(claim),
+            subresource=subresource,
         )
 
 

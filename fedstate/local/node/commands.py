@@ -178,5 +178,3 @@ TOOLS: Mapping[str, str] = {
 def mongod_tool(mongod: Path) -> str:
     """A script named `mongod` for containers that start it from a shell."""
     return f'#!/bin/sh\nexec {mongod} "$@" --nounixsocket --setParameter {QUICK_STOP}=1000\n'
-
-

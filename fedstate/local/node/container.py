@@ -119,7 +119,10 @@ class ContainerRuntime:
             return left
         program = Program.HOST if self.is_init and program_of(self.spec["image"]) is None else program_of(self.spec["image"])
         if program is None:
-            self._block("ErrImagePull", f"image {self.spec['image']} cannot be run by a local node: it has only mongod, fedstate and host programs")
+            self._block(
+                "ErrImagePull",
+                f"image {self.spec['image']} cannot be run by a local node: it has only mongod, fedstate and host programs",
+            )
             return None
         try:
             self._ground = ground(self.spec)
@@ -169,7 +172,9 @@ class ContainerRuntime:
             self._process = await start(f"{self._key}/{self.name}", launch, log=log, record=self._directory / "process.pid")
         except (CannotRun, OSError) as error:
             now = datetime.now(UTC)
-            self._state = Terminated(exit_code=START_FAILED, reason="StartError", message=str(error), started_at=None, finished_at=now)
+            self._state = Terminated(
+                exit_code=START_FAILED, reason="StartError", message=str(error), started_at=None, finished_at=now
+            )
             self._around.say(self._pod, "Warning", "Failed", f"Error: failed to start container {self.name}: {error}")
             self._around.changed(self._key)
             return

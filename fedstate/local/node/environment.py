@@ -81,7 +81,9 @@ def _value_of(
     if "fieldRef" in source:
         return field_value(pod, source["fieldRef"]["fieldPath"], facts)
     if "resourceFieldRef" in source:
-        return resource_value(_container_named(pod, source["resourceFieldRef"].get("containerName")) or container, source["resourceFieldRef"])
+        return resource_value(
+            _container_named(pod, source["resourceFieldRef"].get("containerName")) or container, source["resourceFieldRef"]
+        )
     for field, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
         if field in source:
             return _key_of(lookup, kind, source[field])

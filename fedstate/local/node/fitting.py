@@ -67,7 +67,9 @@ def choose_node(pod: KubeObject, nodes: Sequence[KubeObject], pods: Iterable[Kub
             return Verdict(node=name_of(node), message="")
         reasons.update(why_not)
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return Verdict(node=None, message=f"0/{len(nodes)} nodes are available: {listed}." if nodes else "no nodes available to schedule pods")
+    return Verdict(
+        node=None, message=f"0/{len(nodes)} nodes are available: {listed}." if nodes else "no nodes available to schedule pods"
+    )
 
 
 def _why_not(pod: KubeObject, demand: Demand, node: KubeObject, used: Demand) -> list[str]:
@@ -123,7 +125,9 @@ def selects_node(pod: KubeObject, node: KubeObject) -> bool:
     labels = labels_of(node)
     if any(labels.get(key) != value for key, value in (pod["spec"].get("nodeSelector") or {}).items()):
         return False
-    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    affinity = ((pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     if not affinity:
         return True
     return any(_matches_term(term, node, labels) for term in affinity.get("nodeSelectorTerms") or ())

@@ -164,7 +164,9 @@ class NodePortProxy:
         try:
             await forward.use(backends)
         except OSError as error:
-            _log.warning("a node port cannot be listened on", extra={"service": str(key), "port": forward.number, "error": str(error)})
+            _log.warning(
+                "a node port cannot be listened on", extra={"service": str(key), "port": forward.number, "error": str(error)}
+            )
             return False
         return True
 
@@ -181,4 +183,8 @@ def node_ports(service: KubeObject) -> dict[int, KubeObject]:
     spec = service["spec"]
     if spec.get("type") not in ("NodePort", "LoadBalancer"):
         return {}
-    return {port["nodePort"]: port for port in spec.get("ports") or () if port.get("nodePort") and port.get("protocol", "TCP") == "TCP"}
+    return {
+        port["nodePort"]: port
+        for port in spec.get("ports") or ()
+        if port.get("nodePort") and port.get("protocol", "TCP") == "TCP"
+    }

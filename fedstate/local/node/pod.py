@@ -36,7 +36,9 @@ class Stock:
 class PodRuntime:
     """A pod bound to a node of this agent. `sync` brings it on, `view` says how it is."""
 
-    def __init__(self, pod: KubeObject, directory: Path, address: PodAddress, host_ip: str, belongings: tuple[Surroundings, Stock]) -> None:
+    def __init__(
+        self, pod: KubeObject, directory: Path, address: PodAddress, host_ip: str, belongings: tuple[Surroundings, Stock]
+    ) -> None:
         self.uid = uid_of(pod)
         self.key: Key = key_of(pod)
         self.address = address
@@ -64,7 +66,9 @@ class PodRuntime:
             if entry is not None:
                 last = state_from(entry.get("lastState") or {})
                 container.remember(
-                    state_from(entry.get("state") or {}), last if isinstance(last, Terminated) else None, entry.get("restartCount") or 0
+                    state_from(entry.get("state") or {}),
+                    last if isinstance(last, Terminated) else None,
+                    entry.get("restartCount") or 0,
                 )
 
     @property
@@ -144,7 +148,10 @@ class PodRuntime:
     def _ground(self, container: KubeObject) -> Ground:
         """What a container stands on; NotYetThere names what its environment lacks."""
         hostname = self.pod["spec"].get("hostname") or self.key.name
-        values = {"HOSTNAME": hostname, **environment_of(self.pod, container, self._stock.lookup(self.key.namespace), self._facts())}
+        values = {
+            "HOSTNAME": hostname,
+            **environment_of(self.pod, container, self._stock.lookup(self.key.namespace), self._facts()),
+        }
         mounts = mounts_of(container, self._volumes or {}, lambda text: expand(text, values))
         scratch = self._directory / "containers" / _UNSAFE.sub("_", container["name"]) / "root"
         scratch.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,11 @@ class PodScheduler:
 
     def _occupants(self) -> list[KubeObject]:
         """All pods as they will be once the server's news of our own bindings has come."""
-        self._assumed = {uid: node for uid, node in self._assumed.items() if any(uid_of(p) == uid for p in self._pods.by_index(_WAITING, _WAITING))}
+        self._assumed = {
+            uid: node
+            for uid, node in self._assumed.items()
+            if any(uid_of(p) == uid for p in self._pods.by_index(_WAITING, _WAITING))
+        }
         return [
             {**pod, "spec": {**pod["spec"], "nodeName": self._assumed[uid_of(pod)]}} if uid_of(pod) in self._assumed else pod
             for pod in self._pods.list()
@@ -115,7 +119,9 @@ class PodScheduler:
             "reason": "Unschedulable",
             "message": message,
             "lastProbeTime": None,
-            "lastTransitionTime": said.get("lastTransitionTime") if said.get("status") == "False" else format_time(datetime.now(UTC)),
+            "lastTransitionTime": said.get("lastTransitionTime")
+            if said.get("status") == "False"
+            else format_time(datetime.now(UTC)),
         }
         others = [c for c in conditions if c["type"] != "PodScheduled"]
         patch = {"metadata": {"uid": uid_of(pod)}, "status": {"phase": "Pending", "conditions": [*others, condition]}}

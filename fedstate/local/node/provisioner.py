@@ -89,7 +89,9 @@ class Provisioner:
     def controller(self, informers: InformerSet) -> Controller:
         controller = Controller("volume-provisioner", self, workers=2)
         watch_self(informers.informer(PERSISTENT_VOLUME_CLAIMS), controller)
-        watch_mapped(informers.informer(STORAGE_CLASSES), controller, lambda _: [key_of(c) for c in self._claims.list() if _unbound(c)])
+        watch_mapped(
+            informers.informer(STORAGE_CLASSES), controller, lambda _: [key_of(c) for c in self._claims.list() if _unbound(c)]
+        )
         return controller
 
     async def ensure_class(self) -> None:

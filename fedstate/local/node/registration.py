@@ -155,5 +155,7 @@ class Registration:
             "spec": {"holderIdentity": spec.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed},
         }
         with contextlib.suppress(AlreadyExists):
-            await self._client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}})
+            await self._client.create(
+                NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
+            )
         await self._client.create(LEASES, lease)

@@ -13,7 +13,12 @@ SCRIPT = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
 
 def stateful_set(replicas: int) -> KubeObject:
-    container = {"name": "c", "image": "busybox", "command": ["sh", "-c", SCRIPT], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    container = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["sh", "-c", SCRIPT],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
     claim = {
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
@@ -73,7 +78,9 @@ async def test_dependents_go_with_the_last_of_their_owners(tmp_path: Path, propa
         first = await cluster.client.create(CONFIG_MAPS, config_map("first"))
         second = await cluster.client.create(CONFIG_MAPS, config_map("second"))
         child = await cluster.client.create(SECRETS, secret("child", owner_reference(first)))
-        await cluster.client.create(SECRETS, secret("grandchild", owner_reference({**child, "apiVersion": "v1", "kind": "Secret"})))
+        await cluster.client.create(
+            SECRETS, secret("grandchild", owner_reference({**child, "apiVersion": "v1", "kind": "Secret"}))
+        )
         await cluster.client.create(SECRETS, secret("both", owner_reference(first, controller=False), owner_reference(second)))
         await cluster.client.delete(CONFIG_MAPS, "first", namespace=NAMESPACE, propagation=propagation)
         for resource, name in ((CONFIG_MAPS, "first"), (SECRETS, "child"), (SECRETS, "grandchild")):

@@ -9,7 +9,10 @@ from fedstate.local.controllers import sets
 from fedstate.local.controllers.sets import Revisions
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c"}], "volumes": [{"name": "data"}, {"name": "other"}]}}
+TEMPLATE = {
+    "metadata": {"labels": {"app": "x"}},
+    "spec": {"containers": [{"name": "c"}], "volumes": [{"name": "data"}, {"name": "other"}]},
+}
 
 
 def stateful_set(replicas: int = 3, **spec: Any) -> Any:

@@ -13,7 +13,12 @@ SLEEP = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done"
 
 async def test_a_pod_runs_with_its_volumes_and_variables_and_ends_when_it_is_deleted(tmp_path: Path) -> None:
     async with local_cluster(tmp_path) as cluster:
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": NAMESPACE}, "stringData": {"key": "one"}}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "s", "namespace": NAMESPACE},
+            "stringData": {"key": "one"},
+        }
         pod = shell_pod(
             "p", f"echo $WHO at $IP has $(cat /s/key) and $(cat /shared/from-init); touch /shared/up; {SLEEP}",
             volumes=[{"name": "s", "secret": {"secretName": "s"}}, {"name": "shared", "emptyDir": {}}],
@@ -71,7 +76,9 @@ async def test_a_killed_container_is_restarted_at_once_and_then_with_patience(tm
         assert (ended["exitCode"], ended["reason"]) == (137, "Error")
         assert await cluster.log("p", previous="true") == "run\n"
         kill()
-        pod = await cluster.until_pod("p", lambda p: (state_of(p)["state"].get("waiting") or {}).get("reason") == "CrashLoopBackOff")
+        pod = await cluster.until_pod(
+            "p", lambda p: (state_of(p)["state"].get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+        )
         assert "back-off 10s" in state_of(pod)["state"]["waiting"]["message"]
 
 
@@ -84,7 +91,9 @@ async def test_what_cannot_run_or_fits_nowhere_says_so_and_runs_when_there_is_ro
 
         async def refused() -> str | None:
             pods = [await cluster.get(PODS, name) for name in ("a", "b", "c")]
-            waiting = [p for p in pods if p and any(c.get("reason") == "Unschedulable" for c in p["status"].get("conditions") or ())]
+            waiting = [
+                p for p in pods if p and any(c.get("reason") == "Unschedulable" for c in p["status"].get("conditions") or ())
+            ]
             return waiting[0]["metadata"]["name"] if waiting and sum(is_ready(p) for p in pods if p) == 2 else None
 
         waiting = await cluster.until(refused)
@@ -93,7 +102,9 @@ async def test_what_cannot_run_or_fits_nowhere_says_so_and_runs_when_there_is_ro
         assert pod["status"]["conditions"][0]["message"] == "0/2 nodes are available: 2 Insufficient cpu."
         await cluster.client.delete(PODS, next(n for n in ("a", "b", "c") if n != waiting), namespace=NAMESPACE)
         await cluster.until_pod(waiting, is_ready)
-        pod = await cluster.until_pod("x", lambda p: (state_of(p).get("state") or {}).get("waiting", {}).get("reason") == "ErrImagePull")
+        pod = await cluster.until_pod(
+            "x", lambda p: (state_of(p).get("state") or {}).get("waiting", {}).get("reason") == "ErrImagePull"
+        )
         assert "nginx:1 cannot be run by a local node" in state_of(pod)["state"]["waiting"]["message"]
 
 

@@ -70,7 +70,12 @@ def test_a_registry_port_is_no_tag() -> None:
 
 @pytest.mark.parametrize(
     ("addresses", "expected"),
-    [("0.0.0.0", "127.1.2.3"), ("localhost,0.0.0.0", "127.1.2.3"), ("127.0.0.1,10.0.0.1", "127.1.2.3,10.0.0.1"), ("*", "127.1.2.3")],
+    [
+        ("0.0.0.0", "127.1.2.3"),
+        ("localhost,0.0.0.0", "127.1.2.3"),
+        ("127.0.0.1,10.0.0.1", "127.1.2.3,10.0.0.1"),
+        ("*", "127.1.2.3"),
+    ],
 )
 def test_bind_addresses_that_mean_the_pod_become_its_own(addresses: str, expected: str) -> None:
     assert bound_to(addresses, "127.1.2.3") == expected
@@ -85,7 +90,15 @@ def test_mongod_is_given_its_address_directory_and_a_quick_stop() -> None:
 
 
 def test_what_the_user_said_of_mongod_is_not_said_twice() -> None:
-    own = ["--dbpath", "/x", "--nounixsocket", "--bind_ip", "0.0.0.0", "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=5"]
+    own = [
+        "--dbpath",
+        "/x",
+        "--nounixsocket",
+        "--bind_ip",
+        "0.0.0.0",
+        "--setParameter",
+        "shutdownTimeoutMillisForSignaledShutdown=5",
+    ]
     flags = mongod_flags(own, place())
     assert flags == [*own[:4], "127.1.2.3", *own[5:]]
 
@@ -100,14 +113,24 @@ def launch(container: dict[str, Any], program: Program, **values: str) -> tuple[
 
 
 def test_a_mongod_image_runs_the_local_mongod_however_it_is_started() -> None:
-    for container in ({}, {"command": ["mongod"]}, {"command": ["/usr/bin/mongod"]}, {"command": ["docker-entrypoint.sh"], "args": ["mongod"]}):
+    for container in (
+        {},
+        {"command": ["mongod"]},
+        {"command": ["/usr/bin/mongod"]},
+        {"command": ["docker-entrypoint.sh"], "args": ["mongod"]},
+    ):
         assert launch(container, Program.MONGOD)[0] == "/opt/mongod"
     script = launch({"command": ["sh", "-c", "exec mongod --bind_ip_all --dbpath /data/db"]}, Program.MONGOD)
     assert script == ("sh", "-c", "exec mongod --bind_ip 127.1.2.3 --dbpath /real/db")
 
 
 def test_references_to_variables_are_expanded_before_paths() -> None:
-    assert launch({"command": ["echo", "$(DIR)/x", "$$(DIR)", "$(NO)"]}, Program.HOST, DIR="/data") == ("echo", "/real/data/x", "$(DIR)", "$(NO)")
+    assert launch({"command": ["echo", "$(DIR)/x", "$$(DIR)", "$(NO)"]}, Program.HOST, DIR="/data") == (
+        "echo",
+        "/real/data/x",
+        "$(DIR)",
+        "$(NO)",
+    )
 
 
 def test_variables_get_real_paths_and_the_tools_come_first() -> None:

@@ -7,7 +7,14 @@ import pytest
 from fedstate.local.node.fitting import choose_node, demand_of
 
 
-def node(name: str, cpu: str = "2", *, labels: dict[str, str] | None = None, taints: list[dict[str, str]] | None = None, ready: str = "True") -> Any:
+def node(
+    name: str,
+    cpu: str = "2",
+    *,
+    labels: dict[str, str] | None = None,
+    taints: list[dict[str, str]] | None = None,
+    ready: str = "True",
+) -> Any:
     return {
         "metadata": {"name": name, "labels": labels or {}},
         "spec": {"taints": taints or []},
@@ -22,7 +29,10 @@ def pod(cpu: str = "1", *, on: str = "", phase: str = "Pending", **spec: Any) ->
 
 def test_limits_stand_in_for_requests_and_the_largest_init_container_counts() -> None:
     wanted = {
-        "containers": [{"name": "a", "resources": {"limits": {"cpu": "500m"}}}, {"name": "b", "resources": {"requests": {"cpu": "250m"}}}],
+        "containers": [
+            {"name": "a", "resources": {"limits": {"cpu": "500m"}}},
+            {"name": "b", "resources": {"requests": {"cpu": "250m"}}},
+        ],
         "initContainers": [{"name": "i", "resources": {"requests": {"cpu": "600m", "memory": "1Ki"}}}],
     }
     assert demand_of({"metadata": {}, "spec": wanted}) == {"cpu": 750, "memory": 1024, "pods": 1}
@@ -50,13 +60,19 @@ AFFINITY = {
     [
         (pod("3"), [node("a"), node("b")], "0/2 nodes are available: 2 Insufficient cpu."),
         (pod(), [node("a", taints=[MASTER])], "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: db}."),
-        (pod(nodeSelector={"x": "y"}), [node("a")], "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+        (
+            pod(nodeSelector={"x": "y"}),
+            [node("a")],
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+        ),
         (pod(affinity=AFFINITY), [node("a")], "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
         (pod(), [node("a", ready="Unknown")], "0/1 nodes are available: 1 node(s) were not ready."),
         (pod(), [], "no nodes available to schedule pods"),
     ],
 )
-def test_a_pod_that_fits_nowhere_is_told_so_in_the_words_of_the_real_scheduler(the_pod: Any, nodes: list[Any], message: str) -> None:
+def test_a_pod_that_fits_nowhere_is_told_so_in_the_words_of_the_real_scheduler(
+    the_pod: Any, nodes: list[Any], message: str
+) -> None:
     verdict = choose_node(the_pod, nodes, [])
     assert verdict.node is None
     assert verdict.message == message
@@ -64,7 +80,11 @@ def test_a_pod_that_fits_nowhere_is_told_so_in_the_words_of_the_real_scheduler(t
 
 @pytest.mark.parametrize(
     "toleration",
-    [{"operator": "Exists"}, {"key": "dedicated", "value": "db"}, {"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    [
+        {"operator": "Exists"},
+        {"key": "dedicated", "value": "db"},
+        {"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"},
+    ],
 )
 def test_a_toleration_lets_a_pod_onto_a_tainted_node(toleration: dict[str, str]) -> None:
     assert choose_node(pod(tolerations=[toleration]), [node("a", taints=[MASTER])], []).node == "a"

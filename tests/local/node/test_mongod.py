@@ -29,7 +29,10 @@ def member() -> KubeObject:
         "readinessProbe": {"tcpSocket": {"port": "mongo"}},
         "volumeMounts": [{"name": "data", "mountPath": "/data/db"}],
     }
-    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [container]}}
     spec = {"serviceName": "x", "selector": {"matchLabels": {"app": "x"}}, "template": template, "volumeClaimTemplates": [claim]}
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x", "namespace": NAMESPACE}, "spec": spec}
@@ -42,7 +45,9 @@ def service(port: int) -> KubeObject:
 
 async def count(cluster: LocalCluster, port: int, *, insert: bool = False) -> int:
     def ask() -> int:
-        with pymongo.MongoClient[Any](cluster.vip, port, directConnection=True, journal=True, serverSelectionTimeoutMS=5000) as client:
+        with pymongo.MongoClient[Any](
+            cluster.vip, port, directConnection=True, journal=True, serverSelectionTimeoutMS=5000
+        ) as client:
             if insert:
                 client.test.things.insert_one({"a": 1})
             return client.test.things.count_documents({})

@@ -22,7 +22,11 @@ def pod(name: str, *, ready: bool = True, leaving: bool = False) -> Any:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     ports = [{"name": "db", "containerPort": 27017}]
     conditions = [{"type": "Ready", "status": str(ready)}]
-    return {"metadata": metadata, "spec": {"containers": [{"ports": ports}]}, "status": {"podIP": "127.0.0.9", "conditions": conditions}}
+    return {
+        "metadata": metadata,
+        "spec": {"containers": [{"ports": ports}]},
+        "status": {"podIP": "127.0.0.9", "conditions": conditions},
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ DONE = Terminated(exit_code=0, reason="Completed", started_at=NOW, finished_at=N
 FAILED = Terminated(exit_code=137, signal=9, reason="Error", started_at=NOW, finished_at=NOW)
 
 
-def view(main: list[State], init: list[State] | None = None, *, policy: str = "Always", stopping: bool = False, ready: bool = True) -> PodView:
+def view(
+    main: list[State], init: list[State] | None = None, *, policy: str = "Always", stopping: bool = False, ready: bool = True
+) -> PodView:
     def container(name: str, state: State) -> ContainerView:
         return ContainerView(name=name, image="i", state=state, ready=ready and isinstance(state, Running), started=True)
 
@@ -63,7 +65,9 @@ def test_ready_needs_every_container_and_keeps_its_time_while_it_holds() -> None
 
 
 def test_conditions_of_others_are_kept_and_the_schedulers_complaint_is_closed() -> None:
-    old = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, {"type": "mine", "status": "True"}]}
+    old = {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, {"type": "mine", "status": "True"}]
+    }
     status = status_of(view([RUNNING]), old, NOW)
     assert condition(status, "PodScheduled") == {
         "type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-02T00:00:00Z",
