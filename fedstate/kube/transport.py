@@ -1,4 +1,4 @@
-"""HTTP to one API server: aiohttp for requests, credentials, and errors turned into ours.
+"""HTTP to one API server: aiohttp for requests, our own connections for watches, and errors turned into ours.
 
 Knows no resources and decodes no objects. Does not retry, except once after a 401 with fresh credentials.
 """
@@ -12,8 +12,9 @@ import aiohttp
 from yarl import URL
 
 from fedstate.kube.config import ClusterConfig
-from fedstate.kube.errors import TransportError, Unauthorized
+from fedstate.kube.errors import TransportError
 from fedstate.kube.metrics import REQUESTS
+from fedstate.kube.streams import RawStreams
 from fedstate.kube.wire import (
     CONNECT_TIMEOUT,
     MAX_ERROR_BODY,
@@ -21,11 +22,10 @@ from fedstate.kube.wire import (
     ByteStream,
     Request,
     Transport,
-    authorization,
     keepalive_socket,
     refusal,
-    renewable,
     tls_context,
+    with_credentials,
 )
 
 __all__ = ["REQUEST_TIMEOUT", "ByteStream", "HttpTransport", "Request", "Transport"]
@@ -38,17 +38,19 @@ _NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 class HttpTransport:
     """Requests and watches on separate connections, so that neither waits for the other."""
 
-    def __init__(self, config: ClusterConfig, user_agent: str) -> None:
+    def __init__(self, config: ClusterConfig, user_agent: str, *, raw_streams: bool = True) -> None:
+        """`raw_streams` false reads watches with aiohttp too, as is always done behind a proxy."""
         self._config = config
+        self._raw_streams = raw_streams and not config.proxy
         self._user_agent = user_agent
         self._requests: aiohttp.ClientSession | None = None
-        self._watches: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | RawStreams | None = None
         self._host = config.server.split("://", 1)[-1].split("/", 1)[0]
 
     async def open(self) -> None:
         tls = await asyncio.to_thread(tls_context, self._config) if self._config.server.startswith("https:") else None
         self._requests = self._session(tls, MAX_CONNECTIONS)
-        self._watches = self._session(tls, 0)
+        self._watches = RawStreams(self._config, self._user_agent, tls) if self._raw_streams else self._session(tls, 0)
 
     async def close(self) -> None:
         for session in (self._requests, self._watches):
@@ -68,6 +70,10 @@ class HttpTransport:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
+        if isinstance(self._watches, RawStreams):
+            async with self._watches.stream(request) as body:
+                yield body
+            return
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=request.timeout)
         response = await self._answer(self._watches, request, timeout)
         try:
@@ -94,12 +100,7 @@ class HttpTransport:
     ) -> aiohttp.ClientResponse:
         if session is None:
             raise RuntimeError("the client is not open; use it in `async with`")
-        try:
-            return await self._attempt(session, request, timeout, await authorization(self._config, fresh=False))
-        except Unauthorized:
-            if not renewable(self._config):
-                raise
-            return await self._attempt(session, request, timeout, await authorization(self._config, fresh=True))
+        return await with_credentials(self._config, lambda header: self._attempt(session, request, timeout, header))
 
     async def _attempt(
         self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout, authorization: str | None

@@ -6,15 +6,17 @@ Opens no connection.
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fedstate.kube.codec import decode
 from fedstate.kube.config import ClusterConfig
-from fedstate.kube.errors import ApiError, api_error_from
+from fedstate.kube.errors import ApiError, Unauthorized, api_error_from
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 30.0
@@ -52,17 +54,21 @@ class Transport(Protocol):
     def stream(self, request: Request) -> AbstractAsyncContextManager[ByteStream]: ...
 
 
-async def authorization(config: ClusterConfig, *, fresh: bool) -> str | None:
-    """The Authorization header for `config`; `fresh` after a 401."""
+async def _authorization(config: ClusterConfig, *, fresh: bool) -> str | None:
     token = config.token
     if token is None or isinstance(token, str):
         return f"Bearer {token}" if token else None
     return await token.authorization(fresh=fresh)
 
 
-def renewable(config: ClusterConfig) -> bool:
-    """Whether a 401 may mean no more than that the credentials were renewed elsewhere."""
-    return config.token is not None and not isinstance(config.token, str)
+async def with_credentials(config: ClusterConfig, attempt: Callable[[str | None], Awaitable[T]]) -> T:
+    """What `attempt` gives with the Authorization header of `config`; after a 401 once more, if that can be renewed."""
+    try:
+        return await attempt(await _authorization(config, fresh=False))
+    except Unauthorized:
+        if config.token is None or isinstance(config.token, str):
+            raise
+        return await attempt(await _authorization(config, fresh=True))
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ApiError:
