@@ -222,15 +222,11 @@ def _certificate(directory: Path) -> None:
     made = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
     (directory / "crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
-    (directory / "key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    )
+    (directory / "key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
 
 
 def _without_none(value: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None
-    }
+    return {key: _without_none(item) if isinstance(item, dict) else item for key, item in value.items() if item is not None}
 
 
 def _number(value: float | None) -> str:

@@ -39,7 +39,8 @@ def _status(containers: int) -> dict[str, Any]:
     return {
         "phase": "Running",
         "conditions": [
-            {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:05Z"} for kind in kinds
+            {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:05Z"}
+            for kind in kinds
         ],
         "hostIP": "10.0.0.7",
         "podIP": "10.1.2.3",

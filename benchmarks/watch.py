@@ -18,7 +18,13 @@ PEERS = (
 OWN_WAYS = ("ours aiohttp", "ours dicts")
 UNIT = "events per CPU-second"
 # How many events a client gets, so that each works for about a second.
-EVENTS = {OURS: 40_000, "kr8s": 400, "kubernetes_asyncio typed": 1_000, "client-go typed JSON": 4_000, "client-go dynamic JSON": 4_000}
+EVENTS = {
+    OURS: 40_000,
+    "kr8s": 400,
+    "kubernetes_asyncio typed": 1_000,
+    "client-go typed JSON": 4_000,
+    "client-go dynamic JSON": 4_000,
+}
 TARGETS = {
     "plaintext, 8 KB": (Target(of="ratio", min=40), Target(of="ratio", min=80)),
     "TLS, 8 KB": (Target(of="ratio", min=20), Target(of="ratio", min=50)),
@@ -40,7 +46,11 @@ def main() -> int:
     options = arguments(__doc__).parse_args()
     names = chosen((OURS, *OWN_WAYS, *PEERS), options.only)
     report = Report("watch")
-    for case, size, tls in (("plaintext, 8 KB", "full", False), ("TLS, 8 KB", "full", True), ("plaintext, 1.5 KB", "small", False)):
+    for case, size, tls in (
+        ("plaintext, 8 KB", "full", False),
+        ("TLS, 8 KB", "full", True),
+        ("plaintext, 1.5 KB", "small", False),
+    ):
         if options.kubeconfig is not None:
             found = measure(names, options.kubeconfig, options.rounds, options.scale)
             case = "pods of the given server"  # noqa: PLW2901

@@ -117,10 +117,17 @@ def _pod(wire: partial.Pod) -> PodRecord:
 
 
 def _pod_requests(spec: partial.PodSpec) -> tuple[int, int, int]:
-    containers = spec.containers
-    if containers is not None and len(containers) == 1 and not (spec.initContainers or spec.overhead or spec.resources):
-        return _requested(containers[0].resources)
-    total = _sum(_requested(container.resources) for container in containers or ())
+    cpu = memory = storage = 0
+    for container in spec.containers or ():
+        amounts = container.resources.requests if container.resources is not None else None
+        if amounts:
+            cpu += millis_of(amounts.get("cpu", 0))
+            memory += bytes_of(amounts.get("memory", 0))
+            if "ephemeral-storage" in amounts:
+                storage += bytes_of(amounts["ephemeral-storage"])
+    total = (cpu, memory, storage)
+    if not (spec.initContainers or spec.overhead or spec.resources):
+        return total
     # A sidecar stays for the pod's life; what starts before it runs beside it, the other init containers one after another.
     beside, peak = (0, 0, 0), (0, 0, 0)
     for container in spec.initContainers or ():

@@ -6,6 +6,7 @@ What it refuses to know: proxies, keep-alive, compression. Requests that are no 
 import asyncio
 import ssl
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NoReturn, cast
@@ -26,9 +27,11 @@ from fedstate.kube.wire import (
     with_credentials,
 )
 
-RECEIVE_BUFFER = 2**18
-# Of one stream, read but not yet taken; above it the server has to wait.
-HIGH_WATER = 2**20
+# What fits the processor's cache, and an allocator's own memory: larger pieces are mapped and unmapped each time.
+RECEIVE_BUFFER = 124 * 1024
+# Of one stream, read but not yet taken: above the first the server has to wait, and below the second no longer.
+HIGH_WATER = 2**19
+LOW_WATER = 2**17
 
 Lost = Callable[[Exception], TransportError]
 
@@ -152,7 +155,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._lost = lost
         self._response = ResponseReader()
         self._transport: asyncio.Transport | None = None
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._size = 0
         self._paused = False
         self._ended = False
@@ -180,11 +183,12 @@ class _Connection(asyncio.BufferedProtocol):
                     raise self._error
                 return b""
             await self._wait()
-        chunks, self._chunks, self._size = self._chunks, [], 0
-        if self._paused and self._transport is not None:
+        chunk = self._chunks.popleft()
+        self._size -= len(chunk)
+        if self._paused and self._size < LOW_WATER and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunk
 
     async def close(self) -> None:
         """Ends the connection at once; nobody waits for what the server might still say."""

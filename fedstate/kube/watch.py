@@ -90,7 +90,9 @@ class WatchStream(Generic[T]):
         if b"\n" not in chunk:
             self._partial.append(chunk)
             return
-        lines = (b"".join((*self._partial, chunk)) if self._partial else chunk).split(b"\n")
+        lines = chunk.split(b"\n")
+        if self._partial:
+            lines[0] = b"".join((*self._partial, lines[0]))
         rest = lines.pop()
         self._partial = [rest] if rest else []
         self._lines.extend(lines)
