@@ -19,6 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 END = {"resourceVersion": "900000000", "annotations": {"k8s.io/initial-events-end": "true"}}
 BLOCK = 128
+EXTENSIONS = "apiextensions.k8s.io"
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
@@ -33,13 +34,21 @@ def answer(value: object) -> bytes:
 
 def discovery(path: str) -> bytes | None:
     """What libraries ask before they ask for what they want."""
-    resource = {"name": "pods", "singularName": "pod", "namespaced": True, "kind": "Pod", "verbs": VERBS, "shortNames": ["po"]}
-    maps = {"name": "configmaps", "singularName": "configmap", "namespaced": True, "kind": "ConfigMap", "verbs": VERBS}
+
+    def resource(plural: str, kind: str, *, namespaced: bool = True) -> dict[str, object]:
+        return {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind, "verbs": VERBS}
+
+    core = [resource("pods", "Pod"), resource("configmaps", "ConfigMap"), resource("events", "Event")]
+    core.append(resource("namespaces", "Namespace", namespaced=False))
+    definitions = [resource("customresourcedefinitions", "CustomResourceDefinition", namespaced=False)]
+    version = {"groupVersion": f"{EXTENSIONS}/v1", "version": "v1"}
+    group = {"name": EXTENSIONS, "versions": [version], "preferredVersion": version}
     found: dict[str, object] = {
         "/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
-        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
-        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [resource, maps]},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]},
+        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": core},
+        f"/apis/{EXTENSIONS}/v1": {"kind": "APIResourceList", "groupVersion": f"{EXTENSIONS}/v1", "resources": definitions},
     }
     return answer(found[path]) if path in found else None
 

@@ -43,7 +43,7 @@ class QueueMetrics:
 
     def __init__(self, name: str, ages: Callable[[], list[float]]) -> None:
         self._labels = (name, name)
-        self._depth: dict[int, Gauge] = {}
+        self._depth: dict[int, int] = {}
         self._adds = ADDS.labels(*self._labels)
         self._retries = RETRIES.labels(*self._labels)
         self._queue_duration = QUEUE_DURATION.labels(*self._labels)
@@ -58,10 +58,10 @@ class QueueMetrics:
         self._retries.inc()
 
     def ready(self, priority: int, change: int) -> None:
-        gauge = self._depth.get(priority)
-        if gauge is None:
-            gauge = self._depth[priority] = DEPTH.labels(*self._labels, str(priority))
-        gauge.inc(change)
+        if priority not in self._depth:
+            self._depth[priority] = 0
+            DEPTH.labels(*self._labels, str(priority)).set_function(lambda: self._depth[priority])
+        self._depth[priority] += change
 
     def taken(self, waited: float) -> None:
         self._queue_duration.observe(waited)
@@ -73,12 +73,12 @@ class QueueMetrics:
 class ControllerMetrics:
     """The metrics of one controller, every label there from the start, so that a rate over them is never missing."""
 
-    def __init__(self, name: str, workers: int) -> None:
+    def __init__(self, name: str, workers: int, active: Callable[[], int]) -> None:
         self.results = {result: RECONCILES.labels(name, result) for result in RESULTS}
         self.errors = ERRORS.labels(name)
         self.terminal_errors = TERMINAL_ERRORS.labels(name)
         self.panics = PANICS.labels(name)
         self.timeouts = TIMEOUTS.labels(name)
         self.duration = DURATION.labels(name)
-        self.active = ACTIVE.labels(name)
+        ACTIVE.labels(name).set_function(active)
         MAX_CONCURRENT.labels(name).set(workers)
