@@ -1,11 +1,56 @@
 """Every Prometheus metric of the controller machinery, under the names that controller-runtime made known."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 QUEUE_BUCKETS = tuple(1e-8 * 10**power for power in range(12))
 _QUEUE = ["name", "controller"]
+
+
+class Durations:
+    """The times of one label set of a Histogram."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+
+class Histogram(Collector):
+    """As prometheus_client's, for one thread: without its locks an observation costs a tenth, and there are three in a reconcile."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, buckets: Sequence[float]) -> None:
+        self._family = (name, documentation)
+        self._names = labels
+        self._bounds = tuple(buckets)
+        self._texts = [*map(floatToGoString, self._bounds), "+Inf"]
+        self._children: dict[tuple[str, ...], Durations] = {}
+        REGISTRY.register(self)
+
+    def labels(self, *values: str) -> Durations:
+        return self._children.setdefault(values, Durations(self._bounds))
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        yield HistogramMetricFamily(*self._family, labels=self._names)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(*self._family, labels=self._names)
+        for values, seen in tuple(self._children.items()):
+            family.add_metric(values, list(zip(self._texts, accumulate(seen.counts), strict=True)), seen.total)
+        yield family
+
 
 DEPTH = Gauge("workqueue_depth", "Keys that are ready and wait for a worker.", [*_QUEUE, "priority"])
 ADDS = Counter("workqueue_adds_total", "Keys added.", _QUEUE)
