@@ -53,7 +53,9 @@ class Question:
 @click.option(
     "--scheduler-profile", default="", metavar="FILE", help="The profile that the scheduler runs with, or another one to try."
 )
-@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table to read, or JSON.")
+@click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table to read, or JSON."
+)
 @click.pass_obj
 def explain_placement(runner: Runner, /, **said: str) -> None:
     """Why an instance's members are where they are: per cluster the rule that rejects it or what fits, the score by plugin, the
