@@ -106,23 +106,27 @@ async def fill(options: argparse.Namespace) -> dict[str, float]:
 
 
 class Stalls:
-    """How long, at worst, nothing else had a turn."""
+    """How late, at worst, a timer came; of that only what this process worked meanwhile, for others use the CPU too."""
 
     def __init__(self) -> None:
         self.worst = 0.0
-        self._due = 0.0
+        self._due = self._worked = 0.0
 
     def restart(self) -> None:
-        """Forgets what was, also of the turn that is awaited now."""
+        """Forgets what was, also of the timer that is awaited now."""
         self.worst = 0.0
-        self._due = asyncio.get_running_loop().time() + 0.002
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due = time.perf_counter() + 0.002
+        self._worked = time.process_time()
 
     async def run(self) -> None:
-        now = asyncio.get_running_loop().time
         while True:
-            self._due = now() + 0.002
+            self._begin()
             await asyncio.sleep(0.002)
-            self.worst = max(self.worst, now() - self._due)
+            late, worked = time.perf_counter() - self._due, time.process_time() - self._worked
+            self.worst = max(self.worst, min(late, worked))
 
 
 async def api(options: argparse.Namespace) -> dict[str, float]:
