@@ -44,7 +44,8 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
 
 async def informer(options: argparse.Namespace) -> dict[str, float]:
     registry = kopf.OperatorRegistry()
-    logging.disable(logging.CRITICAL)
+    # It logs each event, unless told not to: both are how people run it.
+    kopf.configure(quiet=options.kind == "quiet")
     done = asyncio.Event()
     seen: set[str] = set()
 

@@ -98,10 +98,11 @@ _NO_AMOUNTS: partial.Amounts = {}
 def _pod(wire: partial.Pod) -> PodRecord:
     meta, spec, status = wire.metadata or _NO_POD_META, wire.spec or _NO_POD_SPEC, wire.status or _NO_PHASE
     cpu, memory, storage = _pod_requests(spec)
-    claims: tuple[str, ...] = ()
+    claims = ""
     for volume in spec.volumes or ():
         if volume.persistentVolumeClaim is not None:
-            claims += (volume.persistentVolumeClaim.claimName,)
+            name = volume.persistentVolumeClaim.claimName
+            claims = f"{claims} {name}" if claims else name
     return PodRecord(
         key=Key(intern(meta.namespace), meta.name),
         resource_version=meta.resourceVersion,
@@ -111,7 +112,7 @@ def _pod(wire: partial.Pod) -> PodRecord:
         memory_bytes=memory,
         storage_bytes=storage,
         instance=intern(meta.labels.instance) if meta.labels is not None else "",
-        claims=claims,
+        claim_names=intern(claims),
         deleting=meta.deletionTimestamp is not None,
     )
 

@@ -29,8 +29,14 @@ class PodRecord(Record, gc=False, kw_only=True, frozen=True):
     memory_bytes: int = 0
     storage_bytes: int = 0
     instance: str = ""
-    claims: tuple[str, ...] = ()
+    # One text, since the collector would have to look at a tuple.
+    claim_names: str = ""
     deleting: bool = False
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """The PersistentVolumeClaims it mounts."""
+        return tuple(self.claim_names.split())
 
     @property
     def counts(self) -> bool:

@@ -29,6 +29,8 @@ Transform: TypeAlias = Callable[[T], T]
 
 INITIAL_EVENTS_IDLE = 10.0
 INITIAL_EVENTS_TOTAL = 60.0
+# Of a great many objects; over a slow line they may take this long.
+INITIAL_EVENTS_TOTAL_MANY = 900.0
 SHORT_WATCH = 1.0
 EVENTS_PER_TURN = 64
 
@@ -154,7 +156,7 @@ class Reflector(Generic[T]):
         """Fills the store from the beginning of a watch, and applies what came with the end of that."""
         found: dict[Key, T] = {}
         now = asyncio.get_running_loop().time
-        end = now() + INITIAL_EVENTS_TOTAL
+        end = now() + (INITIAL_EVENTS_TOTAL if self._decoder.whole else INITIAL_EVENTS_TOTAL_MANY)
         try:
             async with asyncio.timeout(None) as deadline:
                 while True:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NoReturn, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from fedstate.kube.config import ClusterConfig
 from fedstate.kube.errors import TransportError
@@ -116,7 +116,6 @@ class RawStreams:
         await connection.close()
 
     def _message(self, request: Request, authorization: str | None) -> bytes:
-        query = f"?{urlencode(request.params)}" if request.params else ""
         headers = {
             "Host": self._authority,
             "User-Agent": self._user_agent,
@@ -128,7 +127,7 @@ class RawStreams:
             headers["Authorization"] = authorization
         if request.body is not None:
             headers["Content-Length"] = str(len(request.body))
-        lines = [f"{request.method} {self._base}{request.path}{query} HTTP/1.1"]
+        lines = [f"{request.method} {self._base}{request.target()} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a line break in the path or a header of a request")

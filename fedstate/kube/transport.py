@@ -111,8 +111,8 @@ class HttpTransport:
         try:
             response = await session.request(
                 request.method,
-                URL(self._config.server + request.path, encoded=True),
-                params=dict(request.params) or None,
+                # One text, for the library remembers what it has parsed; a query given apart is merged anew each time.
+                URL(self._config.server + request.target(), encoded=True),
                 data=request.body,
                 headers=headers,
                 timeout=timeout,

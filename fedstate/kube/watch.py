@@ -25,6 +25,8 @@ BOOKMARK_IDLE_LIMIT = 150.0
 
 # How many events are decoded at once, so that nobody else on the loop waits longer than a few milliseconds.
 BATCH = 64
+# Of whole objects fewer: the garbage collector goes through all that are held at once, again and again.
+BATCH_WHOLE = 8
 
 
 def ends_initial_events(event: WatchEvent[T]) -> bool:
@@ -43,6 +45,7 @@ class WatchStream(Generic[T]):
         self._body = body
         self._resource = resource
         self._decode = decoder.event
+        self._batch = BATCH_WHOLE if decoder.whole else BATCH
         self._idle_limit = idle_limit
         self._bookmarks = 0
         self._lines: deque[bytes] = deque()
@@ -100,7 +103,7 @@ class WatchStream(Generic[T]):
     def _decoded(self) -> list[WatchEvent[T]]:
         events: list[WatchEvent[T]] = []
         lines, decode = self._lines, self._decode
-        for _ in range(min(BATCH, len(lines))):
+        for _ in range(min(self._batch, len(lines))):
             line = lines.popleft()
             if not line:
                 continue

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from fedstate.kube.codec import decode
 from fedstate.kube.config import ClusterConfig
@@ -33,6 +34,10 @@ class Request:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = REQUEST_TIMEOUT
+
+    def target(self) -> str:
+        """Path and query, as they are sent."""
+        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
 
 
 class ByteStream(Protocol):

@@ -57,9 +57,14 @@ def test_a_pod_is_its_place_and_its_requests() -> None:
     obj = pod(
         "a",
         containers=[requests(cpu="500m", memory="1Gi", ephemeral_storage="1G"), requests(cpu=1), {"name": "none"}],
-        volumes=[{"name": "x", "emptyDir": {}}, {"persistentVolumeClaim": {"claimName": "data"}}],
+        volumes=[
+            {"name": "x", "emptyDir": {}},
+            {"persistentVolumeClaim": {"claimName": "data"}},
+            {"persistentVolumeClaim": {"claimName": "log"}},
+        ],
     )
     obj["metadata"] |= {"labels": {"app.kubernetes.io/instance": "i", "other": "x"}, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert read(POD_RECORDS, obj).claims == ("data", "log")
     assert read(POD_RECORDS, obj) == PodRecord(
         key=Key("n", "a"),
         resource_version="1",
@@ -69,7 +74,7 @@ def test_a_pod_is_its_place_and_its_requests() -> None:
         memory_bytes=2**30,
         storage_bytes=10**9,
         instance="i",
-        claims=("data",),
+        claim_names="data log",
         deleting=True,
     )
 
