@@ -38,7 +38,7 @@ class Engine:
         self._shapes: OrderedDict[Hashable, Shape] = OrderedDict()
         self._table = Table((), self._reserved, profile, vector=vector)
         self._begun = False
-        ledger.on_change = self._booked
+        ledger.on_change = self.charge
 
     def decide(
         self, demand: Demand, template: Resource, *, now: float, today: datetime | None = None, explain: bool = False
@@ -60,10 +60,7 @@ class Engine:
         )
 
     def charge(self, cluster: str, request: Amounts, members: int) -> None:
-        """So many members with this request take their resources there."""
-        self._table.charge(cluster, request, members)
-
-    def _booked(self, cluster: str, request: Amounts, members: int) -> None:
+        """So many members with this request take their resources there; the ledger says so of every booking."""
         self._table.charge(cluster, request, members)
 
     def _reserved(self, cluster: str) -> Amounts:
