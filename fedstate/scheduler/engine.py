@@ -38,7 +38,7 @@ class Engine:
         self._shapes: OrderedDict[Hashable, Shape] = OrderedDict()
         self._table = Table((), self._reserved, profile, vector=vector)
         self._begun = False
-        ledger.on_change = self._booked
+        ledger.on_change = self.charge
 
     def decide(
         self, demand: Demand, template: Resource, *, now: float, today: datetime | None = None, explain: bool = False
@@ -60,10 +60,7 @@ class Engine:
         )
 
     def charge(self, cluster: str, request: Amounts, members: int) -> None:
-        """So many members with this request take their resources there."""
-        self._table.charge(cluster, request, members)
-
-    def _booked(self, cluster: str, request: Amounts, members: int) -> None:
+        """So many members with this request take their resources there; the ledger says so of every booking."""
         self._table.charge(cluster, request, members)
 
     def _reserved(self, cluster: str) -> Amounts:
@@ -141,6 +138,11 @@ class _Question:
         if self._carriers or not divide.even:
             return self._dealt(scan, (), evacuating=evacuating)
         rows = scan.take(demand.members)
+        if len(rows) < demand.members and not demand.arbiter:
+            rooms = [self._room(row) for row in rows]
+            most = sum(demand.members if room is None else room for room in rooms)
+            if most < demand.members:
+                return Assignment(placement=Placement(clusters=()), missing=demand.members - most)
         if len(rows) < demand.members or demand.arbiter:
             return self._dealt(self._scan(), rows, evacuating=evacuating)
         rows.sort()
@@ -203,20 +205,24 @@ class _Question:
         scan.crowd(row, 1)
 
     def _newcomer(self, row: int, weight: int) -> Candidate:
-        table, most = self._table, self._demand.spread.max_members_per_cluster
-        free = table.free[row]
-        room = None if free is None else members_that_fit(free, self._demand.request)
-        if most is not None:
-            room = most if room is None else min(room, most)
+        table = self._table
         return Candidate(
             name=table.names[row],
             current=0,
-            room=room,
+            room=self._room(row),
             score=table.scored(row, self._shape),
             weight=weight,
             domains=table.domains[row],
             ready=table.snapshots[row].ready,
         )
+
+    def _room(self, row: int) -> int | None:
+        """How many members a row takes that carries none."""
+        free, most = self._table.free[row], self._demand.spread.max_members_per_cluster
+        room = None if free is None else members_that_fit(free, self._demand.request)
+        if most is None:
+            return room
+        return most if room is None else min(room, most)
 
     def _goes_first(self, row: int, weight: int, taker: str, division: Division) -> bool:
         if not weight > 1 and division.counts[taker] and division.candidates[taker].weight == 1:

@@ -219,16 +219,18 @@ class Table:
     def _map_domains(self) -> None:
         """Which rows a member in a row makes less wanted: those in the same domain, unless that is the row alone or all."""
         self._domains_moved = False
-        self.domains = [self.profile.domains(cluster) for cluster in self.snapshots]
-        members: dict[str, list[int]] = {}
+        known: dict[tuple[str, int], tuple[str, int]] = {}
+        self.domains = [tuple([known.setdefault(one, one) for one in self.profile.domains(each)]) for each in self.snapshots]
+        members: dict[tuple[str, int], list[int]] = {}
         for row, domains in enumerate(self.domains):
-            for domain, _ in domains:
+            for domain in domains:
                 members.setdefault(domain, []).append(row)
-        self.neighbours: dict[str, Column] = {
-            domain: np.array(rows, dtype=np.intp) if self.vector else rows
+        crowds: dict[tuple[str, int], tuple[Column, int]] = {
+            domain: (np.array(rows, dtype=np.intp) if self.vector else rows, domain[1] << CROWD_SHIFT)
             for domain, rows in members.items()
             if 1 < len(rows) < len(self.snapshots)
         }
+        self.crowds = [tuple([crowds[domain] for domain in domains if domain in crowds]) for domains in self.domains]
 
 
 class Scan:
@@ -279,23 +281,19 @@ class Scan:
 
     def crowd(self, row: int, members: int) -> None:
         """So many members more in this row make its failure domains less wanted."""
-        table, keys = self._table, self._keys
-        for domain, weight in table.domains[row]:
-            neighbours = table.neighbours.get(domain)
-            if neighbours is None:
-                continue
-            step = (weight * members) << CROWD_SHIFT
-            if table.vector:
-                keys[neighbours] += step
+        keys, vector = self._keys, self._table.vector
+        for rows, step in self._table.crowds[row]:
+            more = step * members
+            if vector:
+                keys[rows] += more
             else:
-                for near in neighbours:
-                    keys[near] += step
+                for near in rows:
+                    keys[near] += more
 
     def take(self, members: int) -> list[int]:
         """The best row, the best one after that, and so on, for one member each; fewer where no more rows are open."""
         rows: list[int] = []
         keys, vector = self._keys, self._table.vector
-        crowded = bool(self._table.neighbours)
         for _ in range(members if self._table.names else 0):
             if vector:
                 row = int(keys.argmin())
@@ -308,6 +306,6 @@ class Scan:
                 row = keys.index(least)
             rows.append(row)
             keys[row] = CLOSED
-            if crowded and len(rows) < members:
+            if len(rows) < members:
                 self.crowd(row, 1)
         return rows
