@@ -156,8 +156,14 @@ def start(home: Path, verb: str) -> subprocess.Popen[str]:
     """`fedstate local up` or `demo` in the foreground, with a small instance; its progress is one line a phase on standard error."""
     argv = [sys.executable, "-m", "fedstate", "local", verb, "--clusters", "2", "--members", "3", "--output", "json"]
     return subprocess.Popen(
-        argv, env=environment_of(home), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        argv, env=environment_of(home), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_interrupts,
+    )  # fmt: skip
+
+
+def heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would all below it: these tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("verb", "number", "phase", "later"), ENDINGS)
@@ -172,7 +178,10 @@ async def test_however_it_is_ended_no_process_stays_and_of_a_demo_no_file(
             assert '"ok": true' in line
         time.sleep(later)  # noqa: ASYNC251 - the moment of the signal is what is tried
         process.send_signal(number)
-        await asyncio.to_thread(process.wait, 60)
+        try:
+            await asyncio.to_thread(process.wait, 60)
+        finally:
+            process.kill()
     await no_process(tmp_path)
     if verb == "demo":
 
