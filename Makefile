@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint types arrows format docs lock clean
+.PHONY: help demo bench-watch bench-informer bench-api bench-scheduler test test-fast check lint types arrows format docs lock clean
 
 ##@ Try it
 demo: $(VENV)/.demo ## Show the main job on real mongod processes: three clusters, one database, a lost primary (ARGS="--stay --no-chaos")
@@ -25,8 +25,8 @@ test-fast: $(VENV)/.dev ## The tests that start neither mongod nor a real Kubern
 check: lint types arrows ## Style, types and the arrows between the layers
 
 lint: $(VENV)/.dev ## Ruff: style and known mistakes
-	$(BIN)/ruff check fedstate tests
-	$(BIN)/ruff format --check fedstate tests
+	$(BIN)/ruff check fedstate tests benchmarks
+	$(BIN)/ruff format --check fedstate tests benchmarks
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
@@ -34,10 +34,23 @@ types: $(VENV)/.dev ## mypy --strict
 arrows: $(VENV)/.dev ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
+##@ Measure it
+bench-watch: $(VENV)/.bench ## What a watch event costs, beside its peers (ARGS="--rounds 5", "--kubeconfig FILE")
+	$(BIN)/python -m benchmarks.watch $(ARGS)
+
+bench-informer: $(VENV)/.bench ## From the stream to the reconcile, and a cache of 100,000 pods, beside its peers
+	$(BIN)/python -m benchmarks.informer $(ARGS)
+
+bench-api: $(VENV)/.bench ## What a small write costs, beside its peers
+	$(BIN)/python -m benchmarks.api $(ARGS)
+
+bench-scheduler: $(VENV)/.dev ## Placements per CPU-second, against the plain form that must decide the same
+	$(BIN)/python -m benchmarks.scheduler $(ARGS)
+
 ##@ Work on it
 format: $(VENV)/.dev ## Format the code
-	$(BIN)/ruff check --fix fedstate tests
-	$(BIN)/ruff format fedstate tests
+	$(BIN)/ruff check --fix fedstate tests benchmarks
+	$(BIN)/ruff format fedstate tests benchmarks
 
 docs: $(VENV)/.dev ## Write the reference pages that are made from the code: settings and messages
 	$(BIN)/python -m tests.docs.settings
@@ -45,8 +58,8 @@ docs: $(VENV)/.dev ## Write the reference pages that are made from the code: set
 
 lock: $(VENV)/.dev ## Pin the newest allowed versions of all dependencies again
 	$(BIN)/pip install --quiet uv
-	for extra in local dev; do \
-	  target=$$( [ $$extra = local ] && echo demo || echo dev ); \
+	for extra in local dev bench; do \
+	  target=$$( [ $$extra = local ] && echo demo || echo $$extra ); \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra $$extra --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements/$$target.txt; \
 	done
@@ -73,3 +86,8 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: requirements/bench.txt | $(VENV)/.demo
+	@echo "Installing (once) the peers into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@

@@ -126,12 +126,16 @@ class _Process:
                 identity=self._identity,
                 http_host=settings.http_host,
                 http_port=self._web.port,
+                scheduler_profile=settings.scheduler_profile,
             ),
         )
         return [runnable for build in self._builds for runnable in build(context)]
 
     async def _fill_caches(self) -> None:
         # A collection in the middle of the first fill scans all of it over and over; afterwards the caches are left out.
+        # What was imported is left out before, so that the one collection after the fill stops the loop for less long.
+        gc.collect()
+        gc.freeze()
         gc.disable()
         try:
             await self._informers.wait_synced(self._settings.sync_timeout)

@@ -46,6 +46,7 @@ class Settings:
     namespace: str = ""
     http_host: str = "127.0.0.1"
     http_port: int = 8080
+    scheduler_profile: str = ""
     leader_elect: bool = True
     lease_namespace: str = ""
     sync_timeout: float = 120.0

@@ -7,10 +7,11 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fedstate.api.naming import ANNOTATION_VIP
-from fedstate.kube.objects import KubeObject, annotations_of, labels_of
+from fedstate.kube.objects import KubeObject, annotations_of, labels_of, parse_time
 from fedstate.kube.resources import Resource
 
 CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
@@ -85,6 +86,16 @@ def allocated(cluster: KubeObject) -> Mapping[str, str]:
 def allocating(cluster: KubeObject) -> Mapping[str, str]:
     """Requested by pods that wait for a node."""
     return (resource_summary_of(cluster) or {}).get("allocating") or {}
+
+
+def status_changed(cluster: KubeObject) -> datetime | None:
+    """When the cluster's status was last written with something new; None where the control plane does not say."""
+    times = [
+        parse_time(str(entry["time"]))
+        for entry in (cluster.get("metadata") or {}).get("managedFields") or ()
+        if entry.get("subresource") == "status" and entry.get("time")
+    ]
+    return max(times, default=None)
 
 
 def provider_of(cluster: KubeObject) -> str:

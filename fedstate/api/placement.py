@@ -10,6 +10,10 @@ from typing import Any
 
 from fedstate.errors import TerminalError
 
+MOST_IN_ONE_CLUSTER = 1000
+"""Far more than any replica set has; what is written by hand must not make anybody count to a billion."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _FIELD = "metadata.annotations.schedulerResult"
 
 
@@ -49,7 +53,7 @@ class Placement:
             if entry.arbiter:
                 item["arbiter"] = True
             entries.append(item)
-        return json.dumps({"ClusterWithReplicaset": entries}, separators=(",", ":"))
+        return _encode({"ClusterWithReplicaset": entries})
 
     @classmethod
     def from_annotation(cls, text: str) -> "Placement":
@@ -92,6 +96,8 @@ def _entry(index: int, entry: object) -> ClusterMembers:
         raise _invalid(f"{where}.cluster must be the name of a cluster")
     if isinstance(members, bool) or not isinstance(members, int) or members < 0:
         raise _invalid(f"{where}.replicaset must be a whole number of at least 0")
+    if members > MOST_IN_ONE_CLUSTER:
+        raise _invalid(f"{where}.replicaset must be at most {MOST_IN_ONE_CLUSTER}, not {members}")
     if not isinstance(arbiter, bool):
         raise _invalid(f"{where}.arbiter must be true or false")
     return ClusterMembers(cluster=cluster, members=members, arbiter=arbiter)

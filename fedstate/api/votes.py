@@ -34,7 +34,10 @@ def vote_layout(data: Mapping[str, int], arbiter_cluster: str | None = None) -> 
     for voters in (7, 5, 3, 1):
         cap = (voters - 1) // 2 if spread >= 3 else voters
         room = {name: min(count, max(0, cap - extra[name])) for name, count in data.items()}
-        if arbiter < voters <= sum(room.values()) + arbiter:
+        able = sum(room.values()) + arbiter
+        if arbiter < voters == able:
+            return room
+        if arbiter < voters < able:
             return _dealt(room, voters - arbiter, extra)
     return _dealt(dict(data), min(1, sum(data.values())), extra)
 

@@ -10,6 +10,11 @@ from fedstate import __version__
 COMMANDS = {
     "run": ("fedstate.cli.run", "run", "Run FedState's components: beside a Karmada control plane, or in a member cluster."),
     "local": ("fedstate.cli.local", "local", "The whole system on this machine, without containers."),
+    "explain-placement": (
+        "fedstate.cli.placement",
+        "explain_placement",
+        "Why an instance's members are where they are, cluster by cluster.",
+    ),
     "version": ("fedstate.cli.version", "version", "Print the version."),
 }
 

@@ -32,6 +32,7 @@ def _option(flag: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option("--cluster-name", default="", help="Name of this member cluster on the Karmada control plane.")
 @_option("--vip", default="", metavar="ADDRESS", help="Address under which other clusters reach this one's node ports.")
 @_option("--namespace", default="", help="Work in this namespace only; default: in all.")
+@_option("--scheduler-profile", default="", metavar="FILE", help="YAML file with the scheduler's plugins and weights.")
 @_option(
     "--http-host",
     default="127.0.0.1",

@@ -25,6 +25,7 @@ class ComponentSettings:
     identity: str = ""
     http_host: str = "127.0.0.1"
     http_port: int = 8080
+    scheduler_profile: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,10 @@ The whole retry policy is `_handle`. Knows nothing of what the keys name.
 """
 
 import asyncio
+import itertools
 import logging
+import secrets
 import time
-import uuid
 
 from fedstate.control.context import CONTROLLER, OBJECT, RECONCILE_ID
 from fedstate.control.metrics import ControllerMetrics
@@ -17,6 +18,9 @@ from fedstate.errors import FedstateError, TerminalError
 _log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT = 30.0
+
+# From a random start, so that two processes do not share them; below 48 bits for longer than a process lives.
+_ids = itertools.count(secrets.randbits(47))
 
 
 class Controller:
@@ -38,7 +42,8 @@ class Controller:
         self._workers = workers
         self._reconcile_timeout = reconcile_timeout
         self._drain_timeout = drain_timeout
-        self._metrics = ControllerMetrics(name, workers)
+        self._busy = 0
+        self._metrics = ControllerMetrics(name, workers, lambda: self._busy)
 
     async def run(self) -> None:
         """Works until cancelled; then takes nothing new, and gives what is in work `drain_timeout` seconds to finish."""
@@ -68,16 +73,17 @@ class Controller:
                 item = await self.queue.get()
             except QueueShutDown:
                 return
+            self._busy += 1
             try:
-                with self._metrics.active.track_inprogress():
-                    await self._handle(item)
+                await self._handle(item)
             finally:
+                self._busy -= 1
                 self.queue.done(item.key)
 
     async def _handle(self, item: Item) -> None:
         CONTROLLER.set(self.name)
         OBJECT.set(str(item.key))
-        RECONCILE_ID.set(uuid.uuid4().hex[:12])
+        RECONCILE_ID.set(f"{next(_ids):012x}")
         begun = time.perf_counter()
         deadline = asyncio.timeout(self._reconcile_timeout)
         try:

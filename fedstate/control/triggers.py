@@ -4,10 +4,11 @@ What was there before the process started, and so is read in bulk, waits behind 
 """
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from fedstate.control.controller import Controller
 from fedstate.control.workqueue import LOW_PRIORITY
-from fedstate.kube.informer import Informer
+from fedstate.kube.informer import CacheInformer, Informer
 from fedstate.kube.objects import (
     Key,
     KubeObject,
@@ -16,23 +17,24 @@ from fedstate.kube.objects import (
     deletion_timestamp_of,
     finalizers_of,
     generation_of,
-    key_of,
     labels_of,
     namespace_of,
 )
 
+T = TypeVar("T")
 
-def watch_self(
-    informer: Informer, controller: Controller, *, only: Callable[[KubeObject, KubeObject], bool] | None = None
-) -> None:
+
+def watch_self(informer: CacheInformer[T], controller: Controller, *, only: Callable[[T, T], bool] | None = None) -> None:
     """Every object of the informer is a key of the controller; `only` can drop changes, never arrivals and departures."""
 
-    def listener(old: KubeObject | None, new: KubeObject | None) -> None:
+    key = informer.store.key
+
+    def listener(old: T | None, new: T | None) -> None:
         if only is not None and old is not None and new is not None and not only(old, new):
             return
         seen = new if new is not None else old
         if seen is not None:
-            controller.queue.add(key_of(seen), priority=_priority(informer))
+            controller.queue.add(key(seen), priority=_priority(informer))
 
     informer.store.add_listener(listener)
 
@@ -48,10 +50,10 @@ def watch_owned(informer: Informer, controller: Controller, owner_kind: str) -> 
     watch_mapped(informer, controller, owners)
 
 
-def watch_mapped(informer: Informer, controller: Controller, function: Callable[[KubeObject], Iterable[Key]]) -> None:
+def watch_mapped(informer: CacheInformer[T], controller: Controller, function: Callable[[T], Iterable[Key]]) -> None:
     """A change of an object concerns the keys that `function` gives for it as it was and as it is."""
 
-    def listener(old: KubeObject | None, new: KubeObject | None) -> None:
+    def listener(old: T | None, new: T | None) -> None:
         keys = {key: None for seen in (old, new) if seen is not None for key in function(seen)}
         priority = _priority(informer)
         for key in keys:
@@ -71,5 +73,5 @@ def intent_changed(old: KubeObject, new: KubeObject) -> bool:
     )
 
 
-def _priority(informer: Informer) -> int:
+def _priority(informer: CacheInformer[T]) -> int:
     return 0 if informer.synced.is_set() else LOW_PRIORITY

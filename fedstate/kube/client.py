@@ -6,21 +6,24 @@ Knows nothing of caches. Does not retry: retries belong to the work queue.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from fedstate.kube.codec import decode, encode
 from fedstate.kube.config import ClusterConfig
+from fedstate.kube.decoding import OBJECTS, Decoder, Page
 from fedstate.kube.errors import TransportError
 from fedstate.kube.objects import KubeObject, name_of, namespace_of
 from fedstate.kube.resources import Resource
-from fedstate.kube.transport import REQUEST_TIMEOUT, HttpTransport, Request, Transport
+from fedstate.kube.transport import HttpTransport
 from fedstate.kube.watch import WatchStream
+from fedstate.kube.wire import REQUEST_TIMEOUT, Request, Transport
 
 # `list` is a verb inside the class.
 _Objects: TypeAlias = list[KubeObject]
+T = TypeVar("T")
 
 PAGE_SIZE = 500
 WATCH_TIMEOUT = (300.0, 600.0)
@@ -86,17 +89,31 @@ class KubeClient:
         resource_version_match: str | None = None,
     ) -> dict[str, Any]:
         """One List object: all of the collection, or a page of `limit`."""
-        params = _selectors(label_selector, field_selector)
-        if limit:
-            params["limit"] = str(limit)
-        if continue_token:
-            # The token carries the version; the server refuses both together.
-            params["continue"] = continue_token
-        elif resource_version:
-            params["resourceVersion"] = resource_version
-            if resource_version_match:
-                params["resourceVersionMatch"] = resource_version_match
+        params = _selectors(label_selector, field_selector) | _paging(limit, continue_token, resource_version)
+        if resource_version_match and "resourceVersion" in params:
+            params["resourceVersionMatch"] = resource_version_match
         return await self.request("GET", resource.path(namespace), params=params)
+
+    async def page(
+        self,
+        decoder: Decoder[T],
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+    ) -> Page[T]:
+        """As `list`, read by `decoder`."""
+        path = resource.path(namespace)
+        params = _selectors(label_selector, field_selector) | _paging(limit, continue_token, resource_version)
+        answer = await self._transport.send(Request(method="GET", path=path, params=params))
+        try:
+            return decoder.page(answer, resource)
+        except ValueError as error:
+            raise TransportError(f"{self.server} answered GET {path} with something that is not a list ({error})") from error
 
     async def list_all(
         self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
@@ -223,8 +240,7 @@ class KubeClient:
         answer = await self._transport.send(Request(method="GET", path=path, params=params or {}, headers={"Accept": "*/*"}))
         return answer.decode(errors="replace")
 
-    @asynccontextmanager
-    async def watch(
+    def watch(
         self,
         resource: Resource,
         namespace: str = "",
@@ -234,7 +250,32 @@ class KubeClient:
         field_selector: str = "",
         timeout: float | None = None,
         send_initial_events: bool = False,
-    ) -> AsyncIterator[WatchStream]:
+    ) -> AbstractAsyncContextManager[WatchStream[KubeObject]]:
+        """`watch_as` of whole objects."""
+        return self.watch_as(
+            OBJECTS,
+            resource,
+            namespace,
+            resource_version=resource_version,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            timeout=timeout,
+            send_initial_events=send_initial_events,
+        )
+
+    @asynccontextmanager
+    async def watch_as(
+        self,
+        decoder: Decoder[T],
+        resource: Resource,
+        namespace: str = "",
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout: float | None = None,
+        send_initial_events: bool = False,
+    ) -> AsyncIterator[WatchStream[T]]:
         """Changes after `resource_version`, until the server ends the watch after `timeout` seconds (default: 5 to 10 minutes).
 
         With `send_initial_events` the collection comes first, closed by a bookmark that `ends_initial_events` knows.
@@ -249,7 +290,7 @@ class KubeClient:
         idle = seconds + WATCH_GRACE
         request = Request(method="GET", path=resource.path(namespace), params=params, timeout=idle)
         async with self._transport.stream(request) as body:
-            yield WatchStream(body, str(resource), idle_limit=idle)
+            yield WatchStream(body, str(resource), decoder, idle_limit=idle)
 
     def _writing(self, field_manager: str | None = None, *, dry_run: bool = False) -> dict[str, str]:
         params = {"fieldManager": field_manager or self.field_manager}
@@ -265,3 +306,11 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
     if field_selector:
         params["fieldSelector"] = field_selector
     return params
+
+
+def _paging(limit: int, continue_token: str, resource_version: str | None) -> dict[str, str]:
+    params = {"limit": str(limit)} if limit else {}
+    if continue_token:
+        # The token carries the version; the server refuses both together.
+        return params | {"continue": continue_token}
+    return params | {"resourceVersion": resource_version} if resource_version else params

@@ -5,15 +5,21 @@ Knows nothing of queues: whoever is interested adds listeners to the stores.
 
 import asyncio
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 from fedstate.errors import FedstateError
 from fedstate.kube.client import KubeClient
+from fedstate.kube.decoding import OBJECTS, Decoder
 from fedstate.kube.listing import Selection
 from fedstate.kube.objects import KubeObject
+from fedstate.kube.recordkinds import RecordKind
+from fedstate.kube.records import Record
 from fedstate.kube.reflector import Reflector, Transform
 from fedstate.kube.resources import Resource
-from fedstate.kube.store import Store
+from fedstate.kube.store import Cache, Store
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -34,26 +40,18 @@ def without_bookkeeping(obj: KubeObject) -> KubeObject:
     return obj
 
 
-class Informer:
+class CacheInformer(Generic[T]):
     """A cache of (a part of) one resource. `synced` is set once, after the first fill and its listeners."""
 
+    store: Cache[T]
+
     def __init__(
-        self,
-        client: KubeClient,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-        transform: Transform = without_bookkeeping,
+        self, client: KubeClient, selection: Selection, decoder: Decoder[T], store: Cache[T], transform: Transform[T]
     ) -> None:
-        self.resource = resource
-        self.store = Store(str(resource))
+        self.resource = selection.resource
+        self.store = store
         self.synced = asyncio.Event()
-        selection = Selection(
-            resource=resource, namespace=namespace, label_selector=label_selector, field_selector=field_selector
-        )
-        self._reflector = Reflector(client, selection, self.store, transform=transform, on_filled=self.synced.set)
+        self._reflector = Reflector(client, selection, store, decoder, transform=transform, on_filled=self.synced.set)
 
     @property
     def last_error(self) -> FedstateError | None:
@@ -64,16 +62,50 @@ class Informer:
         await self._reflector.run()
 
 
+class Informer(CacheInformer[KubeObject]):
+    """An informer of whole objects."""
+
+    store: Store
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        transform: Transform[KubeObject] = without_bookkeeping,
+    ) -> None:
+        selection = Selection(
+            resource=resource, namespace=namespace, label_selector=label_selector, field_selector=field_selector
+        )
+        super().__init__(client, selection, OBJECTS, Store(str(resource)), transform)
+
+
+class RecordInformer(CacheInformer[R]):
+    """An informer of records: for the kinds of which a cluster has very many."""
+
+    def __init__(self, client: KubeClient, kind: RecordKind[Any, R], namespace: str = "", *, field_selector: str = "") -> None:
+        selection = Selection(resource=kind.resource, namespace=namespace, field_selector=field_selector)
+        super().__init__(client, selection, kind, Cache(str(kind.resource), kind), _as_it_is)
+
+
+def _as_it_is(item: T) -> T:
+    return item
+
+
 class InformerSet:
     """One informer per (resource, namespace, selectors), whoever asks first making it. `run` keeps them all."""
 
     def __init__(self, client: KubeClient) -> None:
         self.client = client
         self._informers: dict[Selection, Informer] = {}
+        self._records: dict[tuple[RecordKind[Any, Any], str, str], RecordInformer[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def __iter__(self) -> Iterator[Informer]:
-        return iter(tuple(self._informers.values()))
+    def __iter__(self) -> Iterator[CacheInformer[Any]]:
+        return iter((*self._informers.values(), *self._records.values()))
 
     def informer(
         self,
@@ -82,7 +114,7 @@ class InformerSet:
         *,
         label_selector: str = "",
         field_selector: str = "",
-        transform: Transform = without_bookkeeping,
+        transform: Transform[KubeObject] = without_bookkeeping,
     ) -> Informer:
         """The informer of this selection; one made while the set runs starts at once."""
         selection = Selection(
@@ -102,6 +134,16 @@ class InformerSet:
             if self._group is not None:
                 self._start(informer)
         return informer
+
+    def records(self, kind: RecordKind[Any, R], namespace: str = "", *, field_selector: str = "") -> RecordInformer[R]:
+        """The informer of records of this kind; one made while the set runs starts at once."""
+        made = self._records.get((kind, namespace, field_selector))
+        if made is None:
+            made = RecordInformer(self.client, kind, namespace, field_selector=field_selector)
+            self._records[(kind, namespace, field_selector)] = made
+            if self._group is not None:
+                self._start(made)
+        return made
 
     @property
     def synced(self) -> bool:
@@ -128,6 +170,6 @@ class InformerSet:
             waiting = [f"{one.resource}: {one.last_error or 'no answer yet'}" for one in self if not one.synced.is_set()]
             raise CacheSyncTimeout(f"not read from {self.client.server} within {timeout:.0f} s: {'; '.join(waiting)}") from error
 
-    def _start(self, informer: Informer) -> None:
+    def _start(self, informer: CacheInformer[Any]) -> None:
         assert self._group is not None
         self._group.create_task(informer.run(), name=f"informer {informer.resource}")

@@ -4,17 +4,17 @@ Knows no store; remembers only what the server's answers said about versions and
 """
 
 import asyncio
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from fedstate.kube.client import PAGE_SIZE, KubeClient
+from fedstate.kube.decoding import Decoder, Page
 from fedstate.kube.errors import ApiError, Expired
-from fedstate.kube.objects import KubeObject
+from fedstate.kube.objects import Key
 from fedstate.kube.resources import Resource
 
-_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,63 +27,67 @@ class Selection:
     field_selector: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """The objects of a collection, not older than `resource_version`."""
+class Lister(Generic[T]):
+    """Reads a collection at the version known last, or at any the server has at hand, or, when those are gone, at the newest.
 
-    objects: list[KubeObject]
-    resource_version: str
+    A collection that no single answer should hold is read in pages always, and so at the newest version always.
+    """
 
-
-class Lister:
-    """Reads a collection at the version known last, or at any the server has at hand, or, when those are gone, at the newest."""
-
-    def __init__(self, client: KubeClient, selection: Selection) -> None:
+    def __init__(
+        self, client: KubeClient, selection: Selection, decoder: Decoder[T], *, transform: Callable[[T], T] = lambda item: item
+    ) -> None:
         self._client = client
         self._selection = selection
+        self._decoder = decoder
+        self._transform = transform
         self._paginated = False
         self.version_unavailable = False
 
     def start_version(self, last: str) -> str:
         """What to ask for: nothing older than `last`; anything, the first time; the newest after a version was unavailable."""
-        return "" if self.version_unavailable else last or "0"
+        return "" if self.version_unavailable or not self._decoder.whole else last or "0"
 
-    async def read(self, last: str) -> Listed:
+    async def read(self, last: str, found: dict[Key, T]) -> str:
+        """Puts the collection into `found`, which is emptied where reading had to begin anew. Gives its version."""
         try:
-            listed = await self._pages(self.start_version(last))
+            version = await self._pages(self.start_version(last), found)
         except ApiError as error:
             if not version_is_unavailable(error):
                 raise
             # The servers behind one address differ in what they remember: a read through etcd always answers.
             self.version_unavailable = True
-            listed = await self._pages("")
+            version = await self._pages("", found)
         self.version_unavailable = False
-        return listed
+        return version
 
-    async def _pages(self, version: str) -> Listed:
+    async def _pages(self, version: str, found: dict[Key, T]) -> str:
         # A limit at an exact version makes the server read etcd instead of its cache. Where even version 0 came in pages,
         # there is no cache, and pages are right.
         paged = version in ("", "0") or self._paginated
+        found.clear()
         page = await self._page(limit=PAGE_SIZE if paged else 0, resource_version=version)
-        token = _continue(page)
-        if token and version == "0":
+        if page.continue_token and version == "0":
             self._paginated = True
-        objects = self._items(page)
-        while token:
+        self._take(page, found)
+        while page.continue_token:
             await asyncio.sleep(0)
             try:
-                page = await self._page(limit=PAGE_SIZE, continue_token=token)
+                page = await self._page(limit=PAGE_SIZE, continue_token=page.continue_token)
             except Expired:
                 # Reading took longer than the server remembers one version: all at once, then.
                 page = await self._page(resource_version=version)
-                objects = []
-            objects += self._items(page)
-            token = _continue(page)
-        return Listed(objects=objects, resource_version=str((page.get("metadata") or {}).get("resourceVersion") or ""))
+                found.clear()
+            self._take(page, found)
+        return page.resource_version
 
-    async def _page(self, *, limit: int = 0, continue_token: str = "", resource_version: str = "") -> dict[str, Any]:
+    def _take(self, page: Page[T], found: dict[Key, T]) -> None:
+        key = self._decoder.key
+        found.update((key(item), item) for item in map(self._transform, page.items))
+
+    async def _page(self, *, limit: int = 0, continue_token: str = "", resource_version: str = "") -> Page[T]:
         chosen = self._selection
-        return await self._client.list(
+        return await self._client.page(
+            self._decoder,
             chosen.resource,
             chosen.namespace,
             label_selector=chosen.label_selector,
@@ -93,16 +97,7 @@ class Lister:
             resource_version=resource_version,
         )
 
-    def _items(self, page: Mapping[str, Any]) -> list[KubeObject]:
-        # The items of a list of a built-in kind come without their kind.
-        kind = {"apiVersion": self._selection.resource.api_version, "kind": self._selection.resource.kind}
-        return [kind | item for item in page.get("items") or ()]
-
 
 def version_is_unavailable(error: ApiError) -> bool:
     """Whether the server has forgotten, or not yet seen, the resource version asked for."""
     return isinstance(error, Expired) or error.resource_version_too_large
-
-
-def _continue(page: Mapping[str, Any]) -> str:
-    return str((page.get("metadata") or {}).get("continue") or "")

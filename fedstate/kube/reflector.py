@@ -6,26 +6,31 @@ The order of things is client-go's reflector's. Knows nothing of who listens to 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import NoReturn, TypeAlias
+from typing import Generic, NoReturn, TypeAlias, TypeVar
 
 from fedstate.errors import FedstateError
 from fedstate.kube.backoff import Backoff
 from fedstate.kube.client import KubeClient
+from fedstate.kube.decoding import Decoder
 from fedstate.kube.errors import ApiError, Expired, TooManyRequests, TransportError
 from fedstate.kube.listing import Lister, Selection, version_is_unavailable
 from fedstate.kube.metrics import CACHED_OBJECTS, EVENTS_SEEN, LAST_EVENT_AGE, RELISTS
-from fedstate.kube.objects import Key, KubeObject, key_of, resource_version_of
-from fedstate.kube.store import Store
-from fedstate.kube.watch import WatchEvent, WatchStream, ends_initial_events
+from fedstate.kube.objects import Key
+from fedstate.kube.store import Cache
+from fedstate.kube.watch import WatchEvent, WatchStream
 
 _log = logging.getLogger(__name__)
 
-Transform: TypeAlias = Callable[[KubeObject], KubeObject]
+T = TypeVar("T")
+Transform: TypeAlias = Callable[[T], T]
 
 INITIAL_EVENTS_IDLE = 10.0
 INITIAL_EVENTS_TOTAL = 60.0
+# Of a great many objects; over a slow line they may take this long.
+INITIAL_EVENTS_TOTAL_MANY = 900.0
 SHORT_WATCH = 1.0
 EVENTS_PER_TURN = 64
 
@@ -39,18 +44,26 @@ class _Refill(Exception):  # noqa: N818 - not an error: an order
         self.error = error
 
 
-class Reflector:
+class Reflector(Generic[T]):
     """`run` never returns by itself. `on_filled` is called after each fill, when the listeners of the store have run."""
 
     def __init__(
-        self, client: KubeClient, selection: Selection, store: Store, *, transform: Transform, on_filled: Callable[[], None]
+        self,
+        client: KubeClient,
+        selection: Selection,
+        store: Cache[T],
+        decoder: Decoder[T],
+        *,
+        transform: Transform[T],
+        on_filled: Callable[[], None],
     ) -> None:
         self._client = client
         self._selection = selection
         self._store = store
+        self._decoder = decoder
         self._transform = transform
         self._on_filled = on_filled
-        self._lister = Lister(client, selection)
+        self._lister = Lister(client, selection, decoder, transform=transform)
         self._backoff = Backoff()
         self._initial_events_refused = False
         self._in_order = True
@@ -88,8 +101,9 @@ class Reflector:
         if not self._initial_events_refused:
             filled = await self._follow(initial=True)
         if not filled:
-            listed = await self._lister.read(self._store.resource_version)
-            self._fill(listed.objects, listed.resource_version)
+            found: dict[Key, T] = {}
+            version = await self._lister.read(self._store.resource_version, found)
+            await self._fill(found, version)
         while True:
             await self._follow(initial=False)
 
@@ -120,7 +134,7 @@ class Reflector:
             raise _Refill("short watch")
         return True
 
-    def _watch(self, *, initial: bool) -> AbstractAsyncContextManager[WatchStream]:
+    def _watch(self, *, initial: bool) -> AbstractAsyncContextManager[WatchStream[T]]:
         chosen = self._selection
         version = self._store.resource_version
         if initial and self._lister.version_unavailable:
@@ -128,7 +142,8 @@ class Reflector:
         # A watch that starts anywhere first replays the collection in no order of versions: none of those may be resumed from
         # (kubernetes-client/python#819).
         self._in_order = version not in ("", "0")
-        return self._client.watch(
+        return self._client.watch_as(
+            self._decoder,
             chosen.resource,
             chosen.namespace,
             resource_version=version,
@@ -137,30 +152,41 @@ class Reflector:
             send_initial_events=initial,
         )
 
-    async def _take_initial_events(self, stream: WatchStream) -> bool:
-        objects: dict[Key, KubeObject] = {}
+    async def _take_initial_events(self, stream: WatchStream[T]) -> bool:
+        """Fills the store from the beginning of a watch, and applies what came with the end of that."""
+        found: dict[Key, T] = {}
         now = asyncio.get_running_loop().time
-        end = now() + INITIAL_EVENTS_TOTAL
+        end = now() + (INITIAL_EVENTS_TOTAL if self._decoder.whole else INITIAL_EVENTS_TOTAL_MANY)
         try:
             async with asyncio.timeout(None) as deadline:
-                deadline.reschedule(min(now() + INITIAL_EVENTS_IDLE, end))
-                async for event in stream:
+                while True:
                     deadline.reschedule(min(now() + INITIAL_EVENTS_IDLE, end))
-                    await self._pace(event)
-                    if ends_initial_events(event):
+                    batch = await stream.batch()
+                    if not batch:
+                        return False
+                    await self._pace(batch)
+                    rest = self._collect(batch, found)
+                    if rest is not None:
                         break
-                    if event.type == "DELETED":
-                        objects.pop(key_of(event.object), None)
-                    elif event.type != "BOOKMARK":
-                        objects[key_of(event.object)] = self._transform(event.object)
-                else:
-                    return False
         except TimeoutError:
             self._refuse_initial_events("the end of the initial events did not come")
             return False
-        self._fill(list(objects.values()), resource_version_of(event.object))
+        await self._fill(found, self._store.version(batch[-len(rest) - 1].object))
         self._in_order = True
+        self._apply(rest)
         return True
+
+    def _collect(self, batch: list[WatchEvent[T]], found: dict[Key, T]) -> list[WatchEvent[T]] | None:
+        """Takes initial events; once their end has come, gives what follows it."""
+        key, transform = self._store.key, self._transform
+        for number, event in enumerate(batch):
+            if event.ends_initial_events:
+                return batch[number + 1 :]
+            if event.type == "DELETED":
+                found.pop(key(event.object), None)
+            elif event.type != "BOOKMARK":
+                found[key(event.object)] = transform(event.object)
+        return None
 
     def _initial_events_failed(self, error: ApiError) -> bool:
         """What to do about a server that did not give initial events: False to list, or the error raised again."""
@@ -186,27 +212,38 @@ class Reflector:
             _log.warning("a watch was refused, filling its cache anew", extra=self._extra(error))
         raise _Refill("expired" if isinstance(error, Expired) else "watch error", error)
 
-    async def _consume(self, stream: WatchStream) -> None:
-        async for event in stream:
-            await self._pace(event)
-            version = resource_version_of(event.object)
-            if event.type == "DELETED":
-                self._store.discard(self._transform(event.object))
-            elif event.type != "BOOKMARK":
-                self._store.set(self._transform(event.object))
-            self._in_order = self._in_order or event.type != "ADDED"
-            if self._in_order and version:
-                self._store.resource_version = version
+    async def _consume(self, stream: WatchStream[T]) -> None:
+        while batch := await stream.batch():
+            await self._pace(batch)
+            self._apply(batch)
 
-    async def _pace(self, event: WatchEvent) -> None:
-        self._heard += 1
+    def _apply(self, batch: list[WatchEvent[T]]) -> None:
+        store, transform = self._store, self._transform
+        for event in batch:
+            kind, obj = event.type, event.object
+            if kind == "DELETED":
+                store.discard(transform(obj))
+            elif kind != "BOOKMARK":
+                store.set(transform(obj))
+            self._in_order = self._in_order or kind != "ADDED"
+            if self._in_order:
+                store.resource_version = store.version(obj) or store.resource_version
+
+    async def _pace(self, batch: list[WatchEvent[T]]) -> None:
         self._heard_at = time.monotonic()
-        self._counters[event.type].inc()
-        if self._heard % EVENTS_PER_TURN == 0:
+        for kind, count in Counter(event.type for event in batch).items():
+            self._counters[kind].inc(count)
+        before = self._heard // EVENTS_PER_TURN
+        self._heard += len(batch)
+        if self._heard // EVENTS_PER_TURN != before:
             await asyncio.sleep(0)
 
-    def _fill(self, objects: list[KubeObject], version: str) -> None:
-        self._store.replace(objects, version)
+    async def _fill(self, found: dict[Key, T], version: str) -> None:
+        if self._decoder.whole:
+            self._store.replace(found.values(), version)
+        else:
+            for _ in self._store.replacing(found, version):
+                await asyncio.sleep(0)
         self._lister.version_unavailable = False
         self._heard_at = time.monotonic()
         self.last_error = None

@@ -4,34 +4,41 @@ Everything is synchronous: listeners run after the store has changed and before 
 """
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Generic, TypeAlias, TypeVar
 
+from fedstate.kube.decoding import OBJECTS, Decoder
 from fedstate.kube.metrics import LISTENER_ERRORS
-from fedstate.kube.objects import Key, KubeObject, key_of, resource_version_of
+from fedstate.kube.objects import Key, KubeObject
 
 _log = logging.getLogger(__name__)
 
-Listener: TypeAlias = Callable[[KubeObject | None, KubeObject | None], None]
-IndexFunction: TypeAlias = Callable[[KubeObject], Iterable[str]]
-_Objects: TypeAlias = list[KubeObject]
+T = TypeVar("T")
+Listener: TypeAlias = Callable[[T | None, T | None], None]
+IndexFunction: TypeAlias = Callable[[T], Iterable[str]]
+_Objects: TypeAlias = list[T]
+
+# Keys that are looked at, or told of, before others on the loop get their turn.
+STEP = 256
 
 
-class Store:
+class Cache(Generic[T]):
     """What the server last said about a collection.
 
     A listener gets (old, new): (None, obj) for an object that appeared, (obj, obj) for a change, (obj, None) for one that is gone,
     with its last known state. It sees the store as of its event or later, never earlier.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str, decoder: Decoder[T]) -> None:
         self.name = name
         self.resource_version = ""
-        self._objects: dict[Key, KubeObject] = {}
-        self._index_functions: dict[str, IndexFunction] = {}
+        self.key = decoder.key
+        self.version = decoder.version
+        self._objects: dict[Key, T] = {}
+        self._index_functions: dict[str, IndexFunction[T]] = {}
         # Dicts stand in for sets where the order has to be the same in every run.
         self._indices: dict[str, dict[str, dict[Key, None]]] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener[T]] = []
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -39,10 +46,10 @@ class Store:
     def __contains__(self, key: object) -> bool:
         return key in self._objects
 
-    def get(self, key: Key) -> KubeObject | None:
+    def get(self, key: Key) -> T | None:
         return self._objects.get(key)
 
-    def list(self, namespace: str | None = None) -> _Objects:
+    def list(self, namespace: str | None = None) -> _Objects[T]:
         """All objects, or those of one namespace."""
         if namespace is None:
             return list(self._objects.values())
@@ -51,7 +58,7 @@ class Store:
     def keys(self) -> Iterable[Key]:
         return tuple(self._objects)
 
-    def by_index(self, name: str, value: str) -> _Objects:
+    def by_index(self, name: str, value: str) -> _Objects[T]:
         """The objects for which the index function `name` gave `value`."""
         return [self._objects[key] for key in self._indices[name].get(value, ())]
 
@@ -59,7 +66,7 @@ class Store:
         """Every value that some object has in this index."""
         return tuple(self._indices[name])
 
-    def add_index(self, name: str, function: IndexFunction) -> None:
+    def add_index(self, name: str, function: IndexFunction[T]) -> None:
         """Makes `by_index(name, ...)` answer; adding the same index again changes nothing."""
         if name in self._index_functions:
             return
@@ -68,15 +75,15 @@ class Store:
         for key, obj in self._objects.items():
             self._enter(name, key, obj)
 
-    def add_listener(self, listener: Listener) -> None:
+    def add_listener(self, listener: Listener[T]) -> None:
         """Calls `listener` for every change from now on, and at once for every object that is there already."""
         self._listeners.append(listener)
         for obj in tuple(self._objects.values()):
             self._tell(listener, None, obj)
 
-    def replace(self, objects: Iterable[KubeObject], resource_version: str) -> None:
+    def replace(self, objects: Iterable[T], resource_version: str) -> None:
         """Makes the store hold exactly these objects, then tells of removals, then of additions and changes."""
-        fresh = {key_of(obj): obj for obj in objects}
+        fresh = {self.key(obj): obj for obj in objects}
         removed = [(key, obj) for key, obj in self._objects.items() if key not in fresh]
         written = [(key, self._objects.get(key), obj) for key, obj in fresh.items()]
         for key, obj in removed:
@@ -87,26 +94,47 @@ class Store:
         for _, obj in removed:
             self._notify(obj, None)
         for _, old, obj in written:
-            if old is None or resource_version_of(old) != resource_version_of(obj):
+            if old is None or self.version(old) != self.version(obj):
                 self._notify(old, obj)
 
-    def set(self, obj: KubeObject) -> None:
+    def replacing(self, fresh: Mapping[Key, T], resource_version: str) -> Iterator[None]:
+        """As `replace`, of a great many, in steps: between two of them the store holds some of the old and some of the new.
+
+        What a listener hears is in the same order, each thing when it is so. Run it to its end.
+        """
+        waiting = 0
+        for key in tuple(self._objects):
+            if key not in fresh:
+                obj = self._objects[key]
+                self._put(key, obj, None)
+                self._notify(obj, None)
+            waiting += 1
+            if waiting % STEP == 0:
+                yield
+        for obj in fresh.values():
+            self.set(obj)
+            waiting += 1
+            if waiting % STEP == 0:
+                yield
+        self.resource_version = resource_version
+
+    def set(self, obj: T) -> None:
         """Adds or changes one object, and tells of it unless its version is the one already here."""
-        key = key_of(obj)
+        key = self.key(obj)
         old = self._objects.get(key)
         self._put(key, old, obj)
-        if old is None or resource_version_of(old) != resource_version_of(obj):
+        if old is None or self.version(old) != self.version(obj):
             self._notify(old, obj)
 
-    def discard(self, obj: KubeObject) -> None:
+    def discard(self, obj: T) -> None:
         """Removes one object, if it is here, and tells of it with the state given."""
-        key = key_of(obj)
+        key = self.key(obj)
         old = self._objects.get(key)
         if old is not None:
             self._put(key, old, None)
             self._notify(obj, None)
 
-    def _put(self, key: Key, old: KubeObject | None, new: KubeObject | None) -> None:
+    def _put(self, key: Key, old: T | None, new: T | None) -> None:
         if old is not None:
             for name in self._index_functions:
                 self._leave(name, key, old)
@@ -117,12 +145,12 @@ class Store:
         for name in self._index_functions:
             self._enter(name, key, new)
 
-    def _enter(self, name: str, key: Key, obj: KubeObject) -> None:
+    def _enter(self, name: str, key: Key, obj: T) -> None:
         index = self._indices[name]
         for value in self._index_functions[name](obj):
             index.setdefault(value, {})[key] = None
 
-    def _leave(self, name: str, key: Key, obj: KubeObject) -> None:
+    def _leave(self, name: str, key: Key, obj: T) -> None:
         index = self._indices[name]
         for value in self._index_functions[name](obj):
             keys = index.get(value)
@@ -133,14 +161,21 @@ class Store:
             if not keys:
                 del index[value]
 
-    def _notify(self, old: KubeObject | None, new: KubeObject | None) -> None:
+    def _notify(self, old: T | None, new: T | None) -> None:
         for listener in self._listeners:
             self._tell(listener, old, new)
 
-    def _tell(self, listener: Listener, old: KubeObject | None, new: KubeObject | None) -> None:
+    def _tell(self, listener: Listener[T], old: T | None, new: T | None) -> None:
         # Part of the reflector's policy: one broken listener must not keep the others from an event, nor stop the cache.
         try:
             listener(old, new)
         except Exception:  # noqa: BLE001 - one bad listener must not stop the cache
             LISTENER_ERRORS.labels(self.name).inc()
             _log.exception("a listener of a cache failed; its event is lost to it", extra={"resource": self.name})
+
+
+class Store(Cache[KubeObject]):
+    """A cache of whole objects."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name, OBJECTS)

@@ -1,79 +1,56 @@
-"""HTTP to one API server: two aiohttp sessions, TLS, credentials, and errors turned into ours.
+"""HTTP to one API server: aiohttp for requests, our own connections for watches, and errors turned into ours.
 
 Knows no resources and decodes no objects. Does not retry, except once after a 401 with fresh credentials.
 """
 
 import asyncio
-import socket
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 from yarl import URL
 
-from fedstate.kube.codec import decode
 from fedstate.kube.config import ClusterConfig
-from fedstate.kube.errors import TransportError, Unauthorized, api_error_from
+from fedstate.kube.errors import TransportError
 from fedstate.kube.metrics import REQUESTS
+from fedstate.kube.streams import RawStreams
+from fedstate.kube.wire import (
+    CONNECT_TIMEOUT,
+    MAX_ERROR_BODY,
+    REQUEST_TIMEOUT,
+    ByteStream,
+    Request,
+    Transport,
+    keepalive_socket,
+    refusal,
+    tls_context,
+    with_credentials,
+)
 
-CONNECT_TIMEOUT = 5.0
-REQUEST_TIMEOUT = 30.0
+__all__ = ["REQUEST_TIMEOUT", "ByteStream", "HttpTransport", "Request", "Transport"]
+
 MAX_CONNECTIONS = 64
-MAX_ERROR_BODY = 2**20
 
 _NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One HTTP request to an API server; `timeout` is for the whole answer, or for each read of a stream."""
-
-    method: str
-    path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = REQUEST_TIMEOUT
-
-
-class ByteStream(Protocol):
-    """The body of an answer as it arrives."""
-
-    async def readany(self) -> bytes:
-        """The next bytes; empty at the end. TransportError if the connection broke or went silent."""
-
-
-class Transport(Protocol):
-    """What KubeClient needs from the network. Refusals raise ApiError, missing answers TransportError."""
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def send(self, request: Request) -> bytes: ...
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[ByteStream]: ...
 
 
 class HttpTransport:
     """Requests and watches on separate connections, so that neither waits for the other."""
 
-    def __init__(self, config: ClusterConfig, user_agent: str) -> None:
+    def __init__(self, config: ClusterConfig, user_agent: str, *, raw_streams: bool = True) -> None:
+        """`raw_streams` false reads watches with aiohttp too, as is always done behind a proxy."""
         self._config = config
+        self._raw_streams = raw_streams and not config.proxy
         self._user_agent = user_agent
         self._requests: aiohttp.ClientSession | None = None
-        self._watches: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | RawStreams | None = None
         self._host = config.server.split("://", 1)[-1].split("/", 1)[0]
 
     async def open(self) -> None:
-        tls = await asyncio.to_thread(_tls_context, self._config) if self._config.server.startswith("https:") else None
+        tls = await asyncio.to_thread(tls_context, self._config) if self._config.server.startswith("https:") else None
         self._requests = self._session(tls, MAX_CONNECTIONS)
-        self._watches = self._session(tls, 0)
+        self._watches = RawStreams(self._config, self._user_agent, tls) if self._raw_streams else self._session(tls, 0)
 
     async def close(self) -> None:
         for session in (self._requests, self._watches):
@@ -93,6 +70,10 @@ class HttpTransport:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
+        if isinstance(self._watches, RawStreams):
+            async with self._watches.stream(request) as body:
+                yield body
+            return
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=request.timeout)
         response = await self._answer(self._watches, request, timeout)
         try:
@@ -102,7 +83,7 @@ class HttpTransport:
 
     def _session(self, tls: ssl.SSLContext | None, limit: int) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=limit, ssl=True if tls is None else tls, socket_factory=_keepalive_socket, keepalive_timeout=60
+            limit=limit, ssl=True if tls is None else tls, socket_factory=keepalive_socket, keepalive_timeout=60
         )
         # Compression costs more than a fast network does; proxies come from the kubeconfig, never from the environment.
         return aiohttp.ClientSession(
@@ -119,18 +100,7 @@ class HttpTransport:
     ) -> aiohttp.ClientResponse:
         if session is None:
             raise RuntimeError("the client is not open; use it in `async with`")
-        try:
-            return await self._attempt(session, request, timeout, await self._authorization(fresh=False))
-        except Unauthorized:
-            if self._config.token is None or isinstance(self._config.token, str):
-                raise
-            return await self._attempt(session, request, timeout, await self._authorization(fresh=True))
-
-    async def _authorization(self, *, fresh: bool) -> str | None:
-        token = self._config.token
-        if token is None or isinstance(token, str):
-            return f"Bearer {token}" if token else None
-        return await token.authorization(fresh=fresh)
+        return await with_credentials(self._config, lambda header: self._attempt(session, request, timeout, header))
 
     async def _attempt(
         self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout, authorization: str | None
@@ -141,8 +111,8 @@ class HttpTransport:
         try:
             response = await session.request(
                 request.method,
-                URL(self._config.server + request.path, encoded=True),
-                params=dict(request.params) or None,
+                # One text, for the library remembers what it has parsed; a query given apart is merged anew each time.
+                URL(self._config.server + request.target(), encoded=True),
                 data=request.body,
                 headers=headers,
                 timeout=timeout,
@@ -158,17 +128,13 @@ class HttpTransport:
         return response
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> None:
-        body: Any = None
         try:
-            body = decode(await response.content.read(MAX_ERROR_BODY))
-        except ValueError:
-            # Not a Status: its content stays unquoted, for it may be anything.
-            body = None
+            body = await response.content.read(MAX_ERROR_BODY)
         except _NETWORK_ERRORS as error:
             raise self._lost(error) from error
         finally:
             response.release()
-        raise api_error_from(response.status, body, retry_after=response.headers.get("Retry-After"))
+        raise refusal(response.status, body, response.headers.get("Retry-After"))
 
     def _lost(self, error: Exception) -> TransportError:
         server = self._config.server
@@ -191,32 +157,3 @@ class _Body:
             return await self._content.readany()
         except _NETWORK_ERRORS as error:
             raise self._lost(error) from error
-
-
-def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket whose dead peer is noticed in half a minute: HTTP/1.1 has no ping of its own."""
-    family, kind, protocol = address[0], address[1], address[2]
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # TCP_USER_TIMEOUT is in milliseconds; macOS has none of these but KEEPINTVL and KEEPCNT.
-    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000)):
-        if hasattr(socket, option):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return made
-
-
-def _tls_context(config: ClusterConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=config.ca_data.decode() if config.ca_data else None)
-    # Authorities made by common Kubernetes installers lack extensions that the strict mode of newer Pythons demands.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if config.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if config.client_cert_data and config.client_key_data:
-        with tempfile.TemporaryDirectory(prefix="fedstate-tls-") as directory:
-            certificate, key = Path(directory) / "tls.crt", Path(directory) / "tls.key"
-            certificate.write_bytes(config.client_cert_data)
-            key.touch(mode=0o600)
-            key.write_bytes(config.client_key_data)
-            context.load_cert_chain(certificate, key)
-    return context

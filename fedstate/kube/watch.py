@@ -6,64 +6,77 @@ Knows nothing of caches and does not reconnect.
 import asyncio
 import logging
 from collections import deque
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
-from fedstate.kube.codec import decode
-from fedstate.kube.errors import TransportError, api_error_from
+from fedstate.kube.decoding import Decoder, WatchEvent
+from fedstate.kube.errors import ApiError, TransportError
 from fedstate.kube.metrics import WATCH_LINES_SKIPPED
-from fedstate.kube.objects import KubeObject, annotations_of
-from fedstate.kube.transport import ByteStream
+from fedstate.kube.wire import ByteStream
+
+__all__ = ["BOOKMARK_IDLE_LIMIT", "WatchEvent", "WatchStream", "ends_initial_events"]
 
 _log = logging.getLogger(__name__)
 
-INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-_TYPES = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
+T = TypeVar("T")
 
 # Bookmarks come about once a minute where they come at all: a stream that has shown two and then falls silent is dead,
 # even if a proxy on the way keeps its TCP connection alive.
 BOOKMARK_IDLE_LIMIT = 150.0
 
-
-class WatchEvent(NamedTuple):
-    """ADDED, MODIFIED, DELETED or BOOKMARK, with the object as the server sent it."""
-
-    type: str
-    object: KubeObject
+# How many events are decoded at once, so that nobody else on the loop waits longer than a few milliseconds.
+BATCH = 64
+# Of whole objects fewer: the garbage collector goes through all that are held at once, again and again.
+BATCH_WHOLE = 8
 
 
-def ends_initial_events(event: WatchEvent) -> bool:
+def ends_initial_events(event: WatchEvent[T]) -> bool:
     """Whether this bookmark closes the initial list of a watch that asked for one."""
-    return event.type == "BOOKMARK" and annotations_of(event.object).get(INITIAL_EVENTS_END) == "true"
+    return event.ends_initial_events
 
 
-class WatchStream:
+class WatchStream(Generic[T]):
     """The events of one watch, until the server ends it.
 
     Raises ApiError for an ERROR event and TransportError when the stream breaks, is cut within a line, or falls silent.
     Lines that mean nothing are logged, counted and skipped.
     """
 
-    def __init__(self, body: ByteStream, resource: str, *, idle_limit: float) -> None:
+    def __init__(self, body: ByteStream, resource: str, decoder: Decoder[T], *, idle_limit: float) -> None:
         self._body = body
         self._resource = resource
+        self._decode = decoder.event
+        self._batch = BATCH_WHOLE if decoder.whole else BATCH
         self._idle_limit = idle_limit
         self._bookmarks = 0
         self._lines: deque[bytes] = deque()
         self._partial: list[bytes] = []
         self._ended = False
+        self._events: deque[WatchEvent[T]] = deque()
+        self._error: ApiError | None = None
 
-    def __aiter__(self) -> "WatchStream":
+    def __aiter__(self) -> "WatchStream[T]":
         return self
 
-    async def __anext__(self) -> WatchEvent:
-        while True:
-            while self._lines:
-                event = self._event(self._lines.popleft())
-                if event is not None:
-                    return event
-            if self._ended:
+    async def __anext__(self) -> WatchEvent[T]:
+        if not self._events:
+            self._events.extend(await self.batch())
+            if not self._events:
                 raise StopAsyncIteration
-            await self._read()
+        return self._events.popleft()
+
+    async def batch(self) -> list[WatchEvent[T]]:
+        """The next events, in order, as many as are there and take no long time; none at the end."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._lines:
+                events = self._decoded()
+                if events:
+                    return events
+            elif self._ended:
+                return []
+            else:
+                await self._read()
 
     async def _read(self) -> None:
         limit = min(self._idle_limit, BOOKMARK_IDLE_LIMIT) if self._bookmarks >= 2 else self._idle_limit
@@ -80,26 +93,33 @@ class WatchStream:
         if b"\n" not in chunk:
             self._partial.append(chunk)
             return
-        lines = (b"".join(self._partial) + chunk).split(b"\n")
+        lines = chunk.split(b"\n")
+        if self._partial:
+            lines[0] = b"".join((*self._partial, lines[0]))
         rest = lines.pop()
         self._partial = [rest] if rest else []
-        self._lines.extend(line for line in lines if line)
+        self._lines.extend(lines)
 
-    def _event(self, line: bytes) -> WatchEvent | None:
-        try:
-            decoded = decode(line)
-            kind, obj = decoded["type"], decoded["object"]
-        except (ValueError, KeyError, TypeError):
-            self._skip("a line that is not an event")
-            return None
-        if kind == "ERROR":
-            raise api_error_from(500, obj)
-        if kind not in _TYPES or not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
-            self._skip("an event of an unknown shape")
-            return None
-        if kind == "BOOKMARK":
-            self._bookmarks += 1
-        return WatchEvent(kind, obj)
+    def _decoded(self) -> list[WatchEvent[T]]:
+        events: list[WatchEvent[T]] = []
+        lines, decode = self._lines, self._decode
+        for _ in range(min(self._batch, len(lines))):
+            line = lines.popleft()
+            if not line:
+                continue
+            try:
+                event = decode(line)
+            except ApiError as error:
+                # What came before it counts first.
+                self._error = error
+                break
+            except ValueError as error:
+                self._skip(str(error))
+                continue
+            if event.type == "BOOKMARK":
+                self._bookmarks += 1
+            events.append(event)
+        return events
 
     def _skip(self, what: str) -> None:
         WATCH_LINES_SKIPPED.labels(self._resource).inc()

@@ -1,7 +1,7 @@
 """Which clusters carry how many members of an instance.
 
 Reads Clusters and instances, writes the `schedulerResult` annotation and its reasons; the arithmetic is pure, in
-snapshot, filters, scores and assignment.
+decision and what it rests on, and taken by engine, which decides the same faster.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,22 @@ from fedstate.control.controller import Controller
 from fedstate.control.triggers import intent_changed, watch_self
 from fedstate.kube.informer import Informer
 from fedstate.kube.objects import KubeObject, deletion_timestamp_of, name_of
+from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
-from fedstate.scheduler.middleware import MONGODB, Middleware
+from fedstate.scheduler.middleware import Middleware, middlewares
+from fedstate.scheduler.profile import load_profile
 from fedstate.scheduler.reconciler import SchedulerReconciler
 from fedstate.scheduler.snapshot import Fleet
-
-MIDDLEWARES: tuple[Middleware, ...] = (MONGODB,)
 
 
 def build(ctx: ComponentContext) -> list[Runnable]:
     """One controller per middleware, all of them over the same clusters and the same memory of what is given away."""
     fleet, ledger = Fleet(), Ledger()
+    engine = Engine(fleet, ledger, load_profile(ctx.settings.scheduler_profile))
     parts: list[tuple[SchedulerReconciler, Controller]] = []
-    for middleware in MIDDLEWARES:
+    for middleware in middlewares():
         instances = ctx.informers.informer(middleware.instances, ctx.settings.namespace)
-        reconciler = SchedulerReconciler(ctx.client, ctx.events, middleware, instances.store, fleet, ledger)
+        reconciler = SchedulerReconciler(ctx.client, ctx.events, middleware, instances.store, engine, ledger)
         controller = Controller(f"scheduler-{middleware.instances.plural}", reconciler)
         _follow_instances(instances, middleware, reconciler, controller)
         parts.append((reconciler, controller))

@@ -1,15 +1,18 @@
 """How many members each cluster gets: capacity first, quorum next, then evenness or proportion, and least movement.
 
-Pure arithmetic over candidates; equal input gives equal output, whatever the order of the candidates.
+Pure arithmetic over candidates; equal input gives equal output, whatever the order of the candidates. Every cluster is asked
+every time: this is the plain form of what `engine` does faster, and the judge of it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import NamedTuple
 
 from fedstate.api.placement import Placement
+from fedstate.scheduler.quorum import ENOUGH_CLUSTERS, less_than_half
 
-WEIGHTING = "Weighting"
+Standing = tuple[bool, float, int, int, str]
+"""Over the limit of votes, members per weight, crowd of the failure domains, score (worst first), name: the least is next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,8 @@ class Candidate:
     current: int
     room: int | None
     score: int
-    region: str = ""
+    weight: int = 1
+    domains: tuple[tuple[str, int], ...] = ()
     ready: bool = True
     evacuate: bool = False
 
@@ -28,9 +32,12 @@ class Candidate:
     def capacity(self) -> int | None:
         return None if self.room is None else self.current + self.room
 
+    @property
+    def usable(self) -> bool:
+        return not self.evacuate and (self.current > 0 or self.room is None or self.room > 0)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+
+class Assignment(NamedTuple):
     """`missing` members found no place; the placement is meaningful only if there are none."""
 
     placement: Placement
@@ -43,98 +50,97 @@ class Assignment:
 
 
 def assign(
-    candidates: Iterable[Candidate], members: int, *, mode: str, arbiter: bool, current_arbiter: str | None = None
+    candidates: Iterable[Candidate],
+    members: int,
+    *,
+    arbiter: bool,
+    current_arbiter: str | None = None,
+    limit: Callable[[int], int] = less_than_half,
 ) -> Assignment:
     """`members` data members over the candidates, starting from what each carries now.
 
     Growing only adds and shrinking only takes away; nothing moves, except out of clusters marked `evacuate`. No cluster
-    gets more than it has room for. While three clusters or more can carry members, none is given half of the votes or
-    more before every other one is full.
+    gets more than it has room for. While three clusters or more can carry members, none is given more than the limit
+    before every other one is full.
     """
-    division = _Division(candidates, members, mode, arbiter)
-    for emptied in division.evacuated():
-        division.counts[emptied] = 0
-    missing = 0
-    while sum(division.counts.values()) > members:
-        division.counts[division.fullest()] -= 1
-    while sum(division.counts.values()) < members - missing:
-        taker = division.emptiest()
+    ordered = sorted(candidates, key=lambda candidate: candidate.name)
+    cap = limit(members + int(arbiter)) if sum(candidate.usable for candidate in ordered) >= ENOUGH_CLUSTERS else None
+    division = Division(ordered, cap)
+    division.shrink(members)
+    while division.total < members:
+        taker = division.next_taker()
         if taker is None:
-            missing = members - sum(division.counts.values())
-        else:
-            division.counts[taker] += 1
+            break
+        division.change(taker, 1)
     home = division.arbiter_home(current_arbiter) if arbiter else None
-    placement = Placement.of({name: division.counts[name] for name in sorted(division.counts)}, home)
-    return Assignment(placement=placement, missing=missing, arbiter_missing=arbiter and home is None)
+    return Assignment(
+        placement=Placement.of({name: division.counts[name] for name in sorted(division.counts)}, home),
+        missing=members - division.total,
+        arbiter_missing=arbiter and home is None,
+    )
 
 
-class _Division:
-    """The counts while members are dealt, and who gets or gives the next one."""
+class Division:
+    """The counts while members are dealt, and who gets or gives the next one. Evacuated candidates start without any."""
 
-    def __init__(self, candidates: Iterable[Candidate], members: int, mode: str, arbiter: bool) -> None:
-        self.candidates = {candidate.name: candidate for candidate in sorted(candidates, key=lambda candidate: candidate.name)}
-        self.counts = {name: candidate.current for name, candidate in self.candidates.items()}
-        self._cap = self._vote_cap(members + int(arbiter))
-        self._weights = {
-            name: max(1, members if candidate.capacity is None else candidate.capacity) if mode == WEIGHTING else 1
-            for name, candidate in self.candidates.items()
-        }
+    def __init__(self, candidates: Iterable[Candidate], cap: int | None) -> None:
+        self.candidates: dict[str, Candidate] = {}
+        self.counts: dict[str, int] = {}
+        self.total = 0
+        self._cap = cap
+        self._crowds: dict[str, int] = {}
+        for candidate in candidates:
+            self.add(candidate)
 
-    def _share(self, halves: int, name: str) -> int | Fraction:
-        """Half members per weight: what dealing by the odd numbers (Webster's method) compares."""
-        weight = self._weights[name]
-        return halves if weight == 1 else Fraction(halves, weight)
+    def add(self, candidate: Candidate) -> None:
+        self.candidates[candidate.name] = candidate
+        self.counts[candidate.name] = 0
+        if candidate.current and not candidate.evacuate:
+            self.change(candidate.name, candidate.current)
 
-    def evacuated(self) -> list[str]:
-        return [name for name, candidate in self.candidates.items() if candidate.evacuate]
+    def change(self, name: str, members: int) -> None:
+        self.counts[name] += members
+        self.total += members
+        for domain, _ in self.candidates[name].domains:
+            self._crowds[domain] = self._crowds.get(domain, 0) + members
 
-    def _vote_cap(self, voters: int) -> int | None:
-        """The most members a cluster may have while others have room; none where no division survives a loss anyway."""
-        usable = sum(
-            not candidate.evacuate and (candidate.current > 0 or candidate.room is None or candidate.room > 0)
-            for candidate in self.candidates.values()
-        )
-        return max(1, (voters - 1) // 2) if usable >= 3 else None
+    def crowd(self, candidate: Candidate) -> int:
+        """How crowded the candidate's failure domains are, each by its weight."""
+        return sum(weight * self._crowds.get(domain, 0) for domain, weight in candidate.domains)
 
-    def _has_room(self, name: str, reserved: int = 0) -> bool:
+    def has_room(self, name: str) -> bool:
         candidate = self.candidates[name]
         if candidate.evacuate:
             return False
-        return candidate.capacity is None or self.counts[name] + reserved < candidate.capacity
+        return candidate.capacity is None or self.counts[name] < candidate.capacity
 
-    def _regions(self) -> Mapping[str, int]:
-        totals: dict[str, int] = {}
-        for name, candidate in self.candidates.items():
-            totals[candidate.region] = totals.get(candidate.region, 0) + self.counts[name]
-        return totals
+    def standing(self, candidate: Candidate, count: int) -> Standing:
+        """Who gets the next member: below the limit, furthest below its share (by Webster's method), in empty failure domains."""
+        over = self._cap is not None and count >= self._cap
+        return over, (2 * count + 1) / candidate.weight, self.crowd(candidate), -candidate.score, candidate.name
 
-    def emptiest(self) -> str | None:
-        """Who gets the next member: below the vote cap, furthest below its share, in the emptiest region, scored best."""
-        regions = self._regions()
+    def next_taker(self) -> str | None:
+        open_names = [name for name in self.counts if self.has_room(name)]
+        return min(open_names, key=lambda name: self.standing(self.candidates[name], self.counts[name]), default=None)
 
-        def key(name: str) -> tuple[bool, int | Fraction, int, int, str]:
-            candidate, count = self.candidates[name], self.counts[name]
-            over = self._cap is not None and count >= self._cap
-            region = regions[candidate.region] if candidate.region else 0
-            return over, self._share(2 * count + 1, name), region, -candidate.score, name
+    def shrink(self, members: int) -> None:
+        """Takes members away until there are no more than `members`: from lost clusters first, then where most are too many."""
 
-        return min((name for name in self.counts if self._has_room(name)), key=key, default=None)
-
-    def fullest(self) -> str:
-        """Who gives a member: one that is lost, then the one over the vote cap, furthest above its share, scored worst."""
-        regions = self._regions()
-
-        def key(name: str) -> tuple[bool, bool, int | Fraction, int, int, str]:
+        def key(name: str) -> tuple[bool, bool, float, int, int, str]:
             candidate, count = self.candidates[name], self.counts[name]
             over = self._cap is not None and count > self._cap
-            region = regions[candidate.region] if candidate.region else 0
-            return not candidate.ready, over, self._share(2 * count - 1, name), region, -candidate.score, name
+            share = (2 * count - 1) / candidate.weight
+            return not candidate.ready, over, share, self.crowd(candidate), -candidate.score, name
 
-        return max((name for name, count in self.counts.items() if count > 0), key=key)
+        while self.total > members:
+            self.change(max((name for name, count in self.counts.items() if count > 0), key=key), -1)
 
     def arbiter_home(self, current: str | None) -> str | None:
-        """Where the arbiter is; a new one goes to the cluster with the fewest members that has room for one more."""
+        """Where the arbiter is; a new one goes where fewest members, and so fewest votes, are and one more fits."""
         if current in self.candidates and not self.candidates[current].evacuate:
             return current
-        open_names = [name for name in self.counts if self._has_room(name) and self.candidates[name].ready]
-        return min(open_names, key=lambda name: (self.counts[name], -self.candidates[name].score, name), default=None)
+        open_names = [name for name in self.counts if self.has_room(name) and self.candidates[name].ready]
+        return min(open_names, key=lambda name: self.arbiter_standing(self.candidates[name]), default=None)
+
+    def arbiter_standing(self, candidate: Candidate) -> tuple[int, int, int, str]:
+        return self.counts.get(candidate.name, 0), self.crowd(candidate), -candidate.score, candidate.name

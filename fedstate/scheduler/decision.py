@@ -1,21 +1,21 @@
 """From a demand and the state of the clusters to a decision: judge every cluster, assign, or say why that is impossible.
 
-Pure. Knows nothing of how the decision is written down or told.
+Pure. Knows nothing of how the decision is written down or told. `decide` is the plain form; `engine` decides the same, faster.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.assignment import Assignment, Candidate, assign
-from fedstate.scheduler.filters import Context, excluded, rejection
+from fedstate.scheduler.filters import CLUSTER_EXISTS, MEMBERS_PER_CLUSTER, RESOURCES_FIT, Context, excluded, rejection
 from fedstate.scheduler.middleware import Demand
-from fedstate.scheduler.scores import free_share
+from fedstate.scheduler.profile import Profile, default_profile
+from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
+from fedstate.scheduler.scores import free_shares
 from fedstate.scheduler.snapshot import Amounts, ClusterSnapshot, members_that_fit, shortage
-
-ENOUGH_CLUSTERS = 3
-"""With these, no cluster has to hold half of the votes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +30,21 @@ class View:
     expected: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One cluster as a home for members. `reason` says why it takes no more; `room` (None: no limit) how many it takes."""
+class Verdict(NamedTuple):
+    """One cluster as a home for members. `reason` says why it takes no more, by which `rule`; `room` (None: no limit) how
+    many it takes. `points` is the sum of all weighted scores, `score` their mean.
+    """
 
     cluster: str
     current: int
     room: int | None
+    points: int
     score: int
     reason: str | None
-    region: str
+    rule: str | None
     ready: bool
     evacuate: bool
+    snapshot: ClusterSnapshot | None
 
     @property
     def feasible(self) -> bool:
@@ -52,119 +55,161 @@ class Verdict:
         return None if self.room is None else self.current + self.room
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """`placement` is where members are to be: the new one, or with `missing` > 0 the current one, or None if there is none."""
+class Decision(NamedTuple):
+    """`placement` is where members are to be: the new one, or if that is not `complete` the current one, or None.
+
+    `total` clusters were looked at, `feasible` could take a member; `verdicts` are of all of them or of those worth telling.
+    """
 
     placement: Placement | None
-    verdicts: tuple[Verdict, ...]
     missing: int
+    verdicts: tuple[Verdict, ...] = ()
+    total: int = 0
+    feasible: int = 0
     stuck: tuple[str, ...] = ()
     """Clusters that the spec no longer allows, but whose members nobody else can take."""
     awaited: tuple[str, ...] = ()
     """Clusters that have just joined: a first placement waits for their first report, since members never move later."""
+    held: str | None = None
+    """Why a permit plugin does not let the placement be written."""
 
     @property
     def complete(self) -> bool:
-        return self.missing == 0
+        return self.missing == 0 and self.held is None
 
 
-def decide(demand: Demand, template: Resource, view: View) -> Decision:
+def decide(demand: Demand, template: Resource, view: View, profile: Profile | None = None) -> Decision:
     """All members placed, or nothing changed. What is placed stays where it is, whatever happened to its cluster since."""
-    verdicts = _verdicts(demand, template, view)
+    profile = profile or default_profile()
+    verdicts = verdicts_of(demand, template, view, profile)
+    feasible = sum(verdict.feasible for verdict in verdicts)
+    awaited = awaited_of(demand, view.expected)
+    if awaited and feasible < min(ENOUGH_CLUSTERS, demand.members):
+        outcome = Decision(placement=None, missing=demand.members, awaited=awaited)
+    else:
+        leaving = tuple(sorted(verdict.cluster for verdict in verdicts if verdict.evacuate))
+        outcome = concluded(
+            demand, profile, leaving, lambda evacuating: _assigned(demand, verdicts, profile, evacuating=evacuating)
+        )
+    return outcome._replace(verdicts=verdicts, total=len(verdicts), feasible=feasible)
+
+
+def awaited_of(demand: Demand, expected: frozenset[str]) -> tuple[str, ...]:
+    """The clusters whose first report a first placement may have to wait for."""
+    if demand.current is not None or not expected:
+        return ()
+    return tuple(sorted(name for name in expected if excluded(name, demand.spread) is None))
+
+
+def concluded(demand: Demand, profile: Profile, leaving: tuple[str, ...], assigned: Callable[[bool], Assignment]) -> Decision:
+    """What follows from an assignment: `assigned(False)` is one in which the clusters that are `leaving` keep their members."""
     current = demand.current
-    awaited = tuple(sorted(name for name in view.expected if excluded(name, demand.spread) is None))
-    if current is None and awaited and sum(verdict.feasible for verdict in verdicts) < min(ENOUGH_CLUSTERS, demand.members):
-        return Decision(placement=None, verdicts=verdicts, missing=demand.members, awaited=awaited)
     stuck: tuple[str, ...] = ()
-    result = _assigned(demand, verdicts, evacuating=True)
-    leaving = tuple(verdict.cluster for verdict in verdicts if verdict.evacuate)
+    result = assigned(True)
     if not result.complete and leaving:
         stuck = leaving
-        result = _assigned(demand, verdicts, evacuating=False)
+        result = assigned(False)
     if not result.complete:
-        return Decision(placement=current, verdicts=verdicts, missing=result.missing + int(result.arbiter_missing), stuck=stuck)
-    if current is not None and _same(current, result.placement):
-        return Decision(placement=current, verdicts=verdicts, missing=0, stuck=stuck)
-    return Decision(placement=result.placement, verdicts=verdicts, missing=0, stuck=stuck)
+        return Decision(placement=current, missing=result.missing + int(result.arbiter_missing), stuck=stuck)
+    if current is not None and set(current.clusters) == set(result.placement.clusters):
+        return Decision(placement=current, missing=0, stuck=stuck)
+    for permit in profile.permits:
+        refusal = permit.check(demand, result.placement)
+        if refusal is not None:
+            return Decision(placement=current, missing=0, stuck=stuck, held=f"{permit.name}: {refusal}")
+    return Decision(placement=result.placement, missing=0, stuck=stuck)
 
 
-def _assigned(demand: Demand, verdicts: Sequence[Verdict], *, evacuating: bool) -> Assignment:
-    candidates = [
-        Candidate(
-            name=verdict.cluster,
-            current=verdict.current,
-            room=verdict.room if verdict.feasible else 0,
-            score=verdict.score,
-            region=verdict.region,
-            ready=verdict.ready,
-            evacuate=evacuating and verdict.evacuate,
-        )
-        for verdict in verdicts
-    ]
+def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, *, evacuating: bool) -> Assignment:
+    candidates = [candidate_of(verdict, demand, profile, evacuating=evacuating) for verdict in verdicts]
     home = demand.current.arbiter_cluster if demand.current else None
-    return assign(candidates, demand.members, mode=demand.mode, arbiter=demand.arbiter, current_arbiter=home)
+    return assign(candidates, demand.members, arbiter=demand.arbiter, current_arbiter=home, limit=demand.quorum.limit)
 
 
-def _same(one: Placement, other: Placement) -> bool:
-    return set(one.clusters) == set(other.clusters)
+def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, *, evacuating: bool) -> Candidate:
+    room = verdict.room if verdict.feasible else 0
+    capacity = None if room is None else verdict.current + room
+    return Candidate(
+        name=verdict.cluster,
+        current=verdict.current,
+        room=room,
+        score=verdict.points,
+        weight=profile.divide[demand.mode].weight(verdict.snapshot, capacity, demand.members),
+        domains=profile.domains(verdict.snapshot) if verdict.snapshot else (),
+        ready=verdict.ready,
+        evacuate=evacuating and verdict.evacuate,
+    )
 
 
-def _verdicts(demand: Demand, template: Resource, view: View) -> tuple[Verdict, ...]:
-    context = Context(demand=demand, template=template, vip_owners=view.vip_owners)
+def verdicts_of(demand: Demand, template: Resource, view: View, profile: Profile) -> tuple[Verdict, ...]:
+    """Of every cluster in the order of names, and of those that are gone and still carry members."""
+    context = Context(spread=demand.spread, template=template, vip_owners=view.vip_owners)
     current = demand.current.members if demand.current else {}
-    verdicts = [_verdict(cluster, context, view, current.get(cluster.name, 0)) for cluster in view.clusters]
+    verdicts = []
+    for cluster in view.clusters:
+        free = remaining(cluster.free, view.reserved.get(cluster.name))
+        shares = (
+            None if free is None or cluster.allocatable is None else free_shares(cluster.allocatable, free, profile.resources)
+        )
+        points = profile.liked(cluster, context) + profile.resourced(shares)
+        refusal = rejection(cluster, context, profile.filters)
+        verdicts.append(judged(cluster, demand, current.get(cluster.name), free, (refusal, points, profile.total_weight)))
     known = {cluster.name for cluster in view.clusters}
-    verdicts += [_gone(name, demand, current[name]) for name in sorted(set(current) - known)]
+    verdicts += [gone(name, demand, current[name]) for name in sorted(set(current) - known)]
     return tuple(verdicts)
 
 
-def _gone(name: str, demand: Demand, current: int) -> Verdict:
+def gone(name: str, demand: Demand, current: int) -> Verdict:
     """A cluster that carries members and is not in Karmada, for now or for good."""
     return Verdict(
         cluster=name,
         current=current,
         room=0,
+        points=0,
         score=0,
         reason="no Cluster of this name in Karmada",
-        region="",
+        rule=CLUSTER_EXISTS,
         ready=False,
         evacuate=excluded(name, demand.spread) is not None,
+        snapshot=None,
     )
 
 
-def _verdict(cluster: ClusterSnapshot, context: Context, view: View, current: int) -> Verdict:
-    demand = context.demand
-    reason = rejection(cluster, context)
-    free = _free(cluster, view)
+def judged(
+    cluster: ClusterSnapshot,
+    demand: Demand,
+    carried: int | None,
+    free: Amounts | None,
+    found: tuple[tuple[str, str] | None, int, int],
+) -> Verdict:
+    """The verdict on a cluster that carries so many members (None: it is not in the placement), by what filters and scores
+    have `found`: the refusal, the points, and the weight of all scores.
+    """
+    refusal, points, weights = found
+    current, most = carried or 0, demand.spread.max_members_per_cluster
     room = None if free is None else members_that_fit(free, demand.request)
-    if reason is None and room == 0 and free is not None:
-        reason = f"fits {'no more' if current else '0'} members: {shortage(free, demand.request)} (spec.resource)"
-    most = demand.spread.max_members_per_cluster
+    if refusal is None and room == 0 and free is not None:
+        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {shortage(free, demand.request)} (spec.resource)"
     if most is not None:
         room = max(0, most - current) if room is None else max(0, min(room, most - current))
-        if reason is None and room == 0:
-            reason = f"has {current} members, spec.spreadConstraints.maxMembersPerCluster is {most}"
+        if refusal is None and room == 0:
+            limit = f"has {current} members, spec.spreadConstraints.maxMembersPerCluster is {most}"
+            refusal = MEMBERS_PER_CLUSTER, limit
     return Verdict(
         cluster=cluster.name,
         current=current,
         room=room,
-        score=free_share(cluster.allocatable, free),
-        reason=reason,
-        region=cluster.region,
+        points=points,
+        score=points // weights if weights else 0,
+        reason=refusal[1] if refusal else None,
+        rule=refusal[0] if refusal else None,
         ready=cluster.ready,
-        evacuate=_carries(cluster.name, demand) and excluded(cluster.name, demand.spread) is not None,
+        evacuate=carried is not None and excluded(cluster.name, demand.spread) is not None,
+        snapshot=cluster,
     )
 
 
-def _carries(name: str, demand: Demand) -> bool:
-    return demand.current is not None and name in demand.current.members
-
-
-def _free(cluster: ClusterSnapshot, view: View) -> Amounts | None:
-    if cluster.free is None:
-        return None
-    reserved = view.reserved.get(cluster.name)
-    if not reserved:
-        return cluster.free
-    return {name: amount - reserved.get(name, 0) for name, amount in cluster.free.items()}
+def remaining(free: Amounts | None, reserved: Amounts | None) -> Amounts | None:
+    if free is None or not reserved:
+        return free
+    return {name: amount - reserved.get(name, 0) for name, amount in free.items()}

@@ -3,13 +3,12 @@
 A rule looks at one cluster and never at what the cluster already carries.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedstate.api.federated import SpreadConstraints
 from fedstate.api.naming import ANNOTATION_VIP
 from fedstate.kube.resources import Resource
-from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 NO_VIP = f"no VIP (set label vip or annotation {ANNOTATION_VIP} of the Cluster)"
@@ -18,9 +17,12 @@ _REPELLING = ("NoSchedule", "NoExecute")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a rule may need beside the cluster: the demand, the kind to serve, and whose VIP is whose."""
+    """All that a rule may read beside the cluster: what the owner allows, the kind to serve, and whose VIP is whose.
 
-    demand: Demand
+    Verdicts are remembered for every such question, so nothing else of an instance is here.
+    """
+
+    spread: SpreadConstraints
     template: Resource
     vip_owners: Mapping[str, tuple[str, ...]]
 
@@ -38,11 +40,11 @@ def excluded(name: str, spread: SpreadConstraints) -> str | None:
 
 
 def named_out(cluster: ClusterSnapshot, context: Context) -> str | None:
-    return excluded(cluster.name, context.demand.spread)
+    return excluded(cluster.name, context.spread)
 
 
 def not_selected(cluster: ClusterSnapshot, context: Context) -> str | None:
-    for key, value in sorted(context.demand.spread.node_select.items()):
+    for key, value in sorted(context.spread.node_select.items()):
         if cluster.labels.get(key) != value:
             found = f"is {cluster.labels[key]!r}" if key in cluster.labels else "is missing"
             return f"label {key} {found}, spec.spreadConstraints.nodeSelect wants {value!r}"
@@ -59,7 +61,7 @@ def not_ready(cluster: ClusterSnapshot, context: Context) -> str | None:
 
 def repelled(cluster: ClusterSnapshot, context: Context) -> str | None:
     for taint in cluster.taints:
-        if taint.get("effect") in _REPELLING and not any(item.tolerates(taint) for item in context.demand.spread.tolerations):
+        if taint.get("effect") in _REPELLING and not any(item.tolerates(taint) for item in context.spread.tolerations):
             value = f"={taint['value']}" if taint.get("value") else ""
             return f"taint {taint.get('key')}{value}:{taint.get('effect')} is not tolerated (spec.spreadConstraints.tolerations)"
     return None
@@ -82,14 +84,36 @@ def api_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
     return None
 
 
-RULES: tuple[Rule, ...] = (named_out, not_selected, leaving, not_ready, repelled, no_address, api_missing)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A rule under the name that profiles and explanations use. It reads neither resources nor readings of a clock."""
+
+    name: str
+    rule: Rule
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter(name="ClusterNames", rule=named_out),
+    Filter(name="ClusterAffinity", rule=not_selected),
+    Filter(name="ClusterLeaving", rule=leaving),
+    Filter(name="ClusterReady", rule=not_ready),
+    Filter(name="TaintToleration", rule=repelled),
+    Filter(name="ClusterAddress", rule=no_address),
+    Filter(name="APIEnablement", rule=api_missing),
+)
 """In the order in which a cluster is judged; the first rule that rejects it is the one that is reported."""
 
+OPTIONAL = ("TaintToleration", "APIEnablement")
+"""The built-in filters that a profile may leave out; without the others a placement could not work."""
 
-def rejection(cluster: ClusterSnapshot, context: Context) -> str | None:
-    """Why the cluster may not take another member, whatever its resources; None if it may."""
-    for rule in RULES:
-        reason = rule(cluster, context)
+RESOURCES_FIT, MEMBERS_PER_CLUSTER, CLUSTER_EXISTS = "ResourcesFit", "MembersPerCluster", "ClusterExists"
+"""What is judged anew in every decision, by the names that explanations use."""
+
+
+def rejection(cluster: ClusterSnapshot, context: Context, filters: Sequence[Filter] = FILTERS) -> tuple[str, str] | None:
+    """Which filter rejects the cluster, whatever its resources, and why; None if it may take another member."""
+    for each in filters:
+        reason = each.rule(cluster, context)
         if reason is not None:
-            return reason
+            return each.name, reason
     return None

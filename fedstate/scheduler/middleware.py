@@ -1,17 +1,20 @@
 """What the scheduler has to know of a middleware to place it: its kinds, and what one of its instances demands.
 
-MongoDB is the first one; another is another `Middleware`, not an edit of the scheduler.
+MongoDB is the first one; another is another `Middleware`, found by its entry point, not an edit of the scheduler.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any
 
 from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints
 from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.api.placement import Placement
+from fedstate.errors import FedstateError
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import Resource
+from fedstate.scheduler.quorum import MONGODB_QUORUM, Quorum
 from fedstate.scheduler.snapshot import Amounts, amounts_of
 
 
@@ -28,6 +31,7 @@ class Demand:
     scheduler_name: str
     generation: int
     deleting: bool
+    quorum: Quorum = MONGODB_QUORUM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +81,18 @@ def mongodb_running(obj: KubeObject) -> dict[str, int]:
 
 
 MONGODB = Middleware(instances=MULTI_CLOUD_MONGODBS, template=MONGODBS, demand_of=mongodb_demand, running_of=mongodb_running)
+
+ENTRY_POINTS = "fedstate.middleware"
+
+
+def middlewares() -> tuple[Middleware, ...]:
+    """MongoDB, and every middleware that an installed package offers as an entry point of `fedstate.middleware`."""
+    found = [MONGODB]
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        middleware = entry.load()
+        if not isinstance(middleware, Middleware):
+            raise FedstateError(f"entry point {entry.name} of {ENTRY_POINTS} is no Middleware but {middleware!r}")
+        if any(middleware.instances == other.instances for other in found):
+            raise FedstateError(f"entry point {entry.name} of {ENTRY_POINTS}: {middleware.instances} has a middleware already")
+        found.append(middleware)
+    return tuple(found)

@@ -18,11 +18,12 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.events import EventRecorder
 from fedstate.kube.objects import Key, KubeObject, generation_of, key_of, name_of, namespace_of, resource_version_of, uid_of
 from fedstate.kube.store import Store
-from fedstate.scheduler.decision import Decision, View, decide
+from fedstate.scheduler.decision import Decision
+from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
+from fedstate.scheduler.metrics import decided
 from fedstate.scheduler.middleware import Demand, Middleware
 from fedstate.scheduler.report import same_story, scheduled_condition, scheduling_status
-from fedstate.scheduler.snapshot import Fleet
 
 _log = logging.getLogger(__name__)
 
@@ -38,16 +39,16 @@ def _utc_now() -> datetime:
 
 
 class SchedulerReconciler:
-    """Places instances of one middleware. The fleet and the ledger may be shared with the reconcilers of others."""
+    """Places instances of one middleware. The engine and the ledger may be shared with the reconcilers of others."""
 
     def __init__(
-        self, client: KubeClient, events: EventRecorder, middleware: Middleware, instances: Store, fleet: Fleet, ledger: Ledger
+        self, client: KubeClient, events: EventRecorder, middleware: Middleware, instances: Store, engine: Engine, ledger: Ledger
     ) -> None:
         self._client = client
         self._events = events
         self._middleware = middleware
         self._instances = instances
-        self._fleet = fleet
+        self._engine = engine
         self._ledger = ledger
         self._waiting: dict[Key, None] = {}
         self._written: dict[Key, int] = {}
@@ -84,11 +85,15 @@ class SchedulerReconciler:
 
     async def _place(self, key: Key, obj: KubeObject, demand: Demand, running: Mapping[str, int]) -> Result:
         self._observe(key, demand.current, demand, running)
-        decision = decide(demand, self._middleware.template, self._view())
+        began = time.perf_counter()
+        decision = self._engine.decide(demand, self._middleware.template, now=self.monotonic(), today=self.now(), explain=True)
+        scheduling = scheduling_status(demand, decision)
+        condition = scheduled_condition(demand, decision, scheduling["message"])
+        decided(self._middleware.instances.plural, condition.reason, time.perf_counter() - began)
         if decision.placement is not None and decision.placement != demand.current:
             self._observe(key, decision.placement, demand, running)
             await self._write_placement(key, obj, decision.placement)
-        await self._write_status(key, obj, demand, decision)
+        await self._write_status(key, obj, decision, condition, scheduling)
         if decision.complete:
             self._waiting.pop(key, None)
             return DONE
@@ -106,15 +111,6 @@ class SchedulerReconciler:
             except TerminalError:
                 continue
             self._observe(key_of(obj), demand.current, demand, self._middleware.running_of(obj))
-
-    def _view(self) -> View:
-        clusters, now, today = self._fleet.clusters, self.monotonic(), self.now()
-        return View(
-            clusters=clusters,
-            vip_owners=self._fleet.vip_owners,
-            reserved={cluster.name: self._ledger.reserved(cluster.name, now) for cluster in clusters},
-            expected=frozenset(cluster.name for cluster in clusters if cluster.expected_by(today)),
-        )
 
     def _observe(self, key: Key, placement: Placement | None, demand: Demand, running: Mapping[str, int]) -> None:
         """Nothing is awaited between a decision and this, so that no two decisions give the same resources away."""
@@ -145,12 +141,13 @@ class SchedulerReconciler:
         scheduling = (obj.get("status") or {}).get("scheduling")
         await self._apply_status(key_of(obj), obj, condition, scheduling)
 
-    async def _write_status(self, key: Key, obj: KubeObject, demand: Demand, decision: Decision) -> None:
-        scheduling = scheduling_status(demand, decision)
+    async def _write_status(
+        self, key: Key, obj: KubeObject, decision: Decision, condition: Condition, scheduling: dict[str, Any]
+    ) -> None:
         before = (obj.get("status") or {}).get("scheduling")
         if decision.complete and before is not None and same_story(before, scheduling):
             scheduling = before
-        await self._apply_status(key, obj, scheduled_condition(demand, decision), scheduling)
+        await self._apply_status(key, obj, condition, scheduling)
 
     async def _apply_status(self, key: Key, obj: KubeObject, condition: Condition, scheduling: Mapping[str, Any] | None) -> None:
         """Writes only what differs from the cached status, and tells the owner when the verdict or its reason changes."""

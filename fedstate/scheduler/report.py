@@ -4,26 +4,44 @@ Pure; owns no rule, only how verdicts are told.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason
 from fedstate.api.placement import Placement
-from fedstate.api.votes import survivals, vote_layout
+from fedstate.api.votes import Survival
 from fedstate.scheduler.decision import Decision, Verdict
 from fedstate.scheduler.middleware import Demand
+from fedstate.scheduler.quorum import Quorum
 from fedstate.scheduler.snapshot import amount_text
 
 NAMED_IN_MESSAGE = 20
-LISTED_IN_STATUS = 100
+LISTED_IN_STATUS = 12
 
 
-def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
-    """The condition Scheduled; its transition time is for the caller to set."""
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The votes of a placement, and what the set can still do after the loss of each cluster that has one."""
+
+    votes: Mapping[str, int]
+    losses: Mapping[str, Survival]
+
+
+def outlook(quorum: Quorum, placement: Placement | None) -> Outlook:
+    if placement is None:
+        return Outlook({}, {})
+    arbiter = placement.arbiter_cluster
+    votes = quorum.votes(placement.members, arbiter)
+    return Outlook(votes, quorum.survivals(votes, arbiter))
+
+
+def scheduled_condition(demand: Demand, decision: Decision, message: str | None = None) -> Condition:
+    """The condition Scheduled; its transition time is for the caller to set, the message where it is known already."""
     if decision.complete:
         status, reason = "True", Reason.PLACED
-    elif not decision.verdicts or decision.awaited:
+    elif not decision.total or decision.awaited:
         status, reason = "False", Reason.WAITING_FOR_CLUSTERS
-    elif not any(verdict.feasible for verdict in decision.verdicts):
+    elif not decision.feasible:
         status, reason = "False", Reason.NO_FEASIBLE_CLUSTER
     else:
         status, reason = "False", Reason.INSUFFICIENT_CAPACITY
@@ -31,15 +49,19 @@ def scheduled_condition(demand: Demand, decision: Decision) -> Condition:
         type=ConditionType.SCHEDULED,
         status=status,
         reason=reason,
-        message=message_of(demand, decision),
+        message=message_of(demand, decision) if message is None else message,
         observed_generation=demand.generation,
     )
 
 
 def message_of(demand: Demand, decision: Decision) -> str:
     """The decision in one paragraph: the result or the obstacle, then what else its owner should know."""
+    return _message(demand, decision, outlook(demand.quorum, decision.placement))
+
+
+def _message(demand: Demand, decision: Decision, ahead: Outlook) -> str:
     if decision.complete and decision.placement is not None:
-        sentences = [_placed(decision.placement), _survival(decision.placement)]
+        sentences = [_placed(decision.placement), _survival(ahead.losses)]
     else:
         sentences = [_obstacle(demand, decision)]
         if decision.placement is not None:
@@ -52,15 +74,19 @@ def message_of(demand: Demand, decision: Decision) -> str:
 
 def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
     """`status.scheduling`."""
-    votes = _votes(decision.placement)
+    ahead, placement = outlook(demand.quorum, decision.placement), decision.placement
+    carried = {entry.cluster: (entry.members, entry.arbiter) for entry in placement.clusters} if placement else {}
     status: dict[str, Any] = {
         "observedGeneration": demand.generation,
         "mode": demand.mode,
-        "message": message_of(demand, decision),
-        "feasibleClusters": sum(verdict.feasible for verdict in decision.verdicts),
-        "totalClusters": len(decision.verdicts),
-        "cannotSurviveLossOf": list(_fatal(decision.placement)),
-        "clusters": [_cluster_status(verdict, decision.placement, votes) for verdict in _listed(decision)],
+        "message": _message(demand, decision, ahead),
+        "feasibleClusters": decision.feasible,
+        "totalClusters": decision.total,
+        "cannotSurviveLossOf": [name for name, survival in ahead.losses.items() if not survival.full],
+        "clusters": [
+            _cluster_status(verdict, carried.get(verdict.cluster, (0, False)), ahead.votes)
+            for verdict in _listed(decision, carried)
+        ],
     }
     if demand.request:
         status["requestPerMember"] = {name: amount_text(name, amount) for name, amount in sorted(demand.request.items())}
@@ -82,35 +108,28 @@ def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(status.get(name) for name in plain), carriers)
 
 
-def _cluster_status(verdict: Verdict, placement: Placement | None, votes: Mapping[str, int]) -> dict[str, Any]:
-    members = placement.members.get(verdict.cluster, 0) if placement else 0
-    entry: dict[str, Any] = {"cluster": verdict.cluster, "feasible": verdict.feasible, "score": verdict.score, "members": members}
+def _cluster_status(verdict: Verdict, carried: tuple[int, bool], votes: Mapping[str, int]) -> dict[str, Any]:
+    members, arbiter = carried
+    entry: dict[str, Any] = {
+        "cluster": verdict.cluster,
+        "feasible": verdict.reason is None,
+        "score": verdict.score,
+        "members": members,
+    }
     if verdict.reason is not None:
         entry["reason"] = verdict.reason
-    if verdict.capacity is not None:
-        entry["capacity"] = verdict.capacity
+    if verdict.room is not None:
+        entry["capacity"] = verdict.current + verdict.room
     if members:
         entry["votes"] = votes.get(verdict.cluster, 0)
-    if placement and placement.arbiter_cluster == verdict.cluster:
+    if arbiter:
         entry["arbiter"] = True
     return entry
 
 
-def _listed(decision: Decision) -> list[Verdict]:
+def _listed(decision: Decision, carried: Mapping[str, Any]) -> list[Verdict]:
     """Those that carry something first, then by name, so that a large fleet does not make a large object."""
-    placed = {entry.cluster for entry in decision.placement.clusters} if decision.placement else set()
-    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in placed, verdict.cluster))[:LISTED_IN_STATUS]
-
-
-def _votes(placement: Placement | None) -> dict[str, int]:
-    return vote_layout(placement.members, placement.arbiter_cluster) if placement else {}
-
-
-def _fatal(placement: Placement | None) -> tuple[str, ...]:
-    if placement is None:
-        return ()
-    outcome = survivals(_votes(placement), placement.arbiter_cluster)
-    return tuple(name for name, survival in outcome.items() if not survival.full)
+    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in carried, verdict.cluster))[:LISTED_IN_STATUS]
 
 
 def _placed(placement: Placement) -> str:
@@ -118,9 +137,8 @@ def _placed(placement: Placement) -> str:
     return f"{_count(placement.total, 'member')} on {_count(len(placement.clusters), 'cluster')}: {', '.join(parts)}."
 
 
-def _survival(placement: Placement) -> str:
+def _survival(outcome: Mapping[str, Survival]) -> str:
     """Which single losses the set does not survive, and what would change that."""
-    outcome = survivals(_votes(placement), placement.arbiter_cluster)
     no_primary = [name for name, survival in outcome.items() if not survival.election]
     no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
     sentences = []
@@ -139,19 +157,21 @@ def _survival(placement: Placement) -> str:
 
 
 def _obstacle(demand: Demand, decision: Decision) -> str:
-    total, feasible = len(decision.verdicts), [verdict for verdict in decision.verdicts if verdict.feasible]
+    total, feasible = decision.total, decision.feasible
     if not total:
         return "0/0 clusters can run a member: no cluster has joined Karmada."
     if decision.awaited:
         return f"Waiting for the first report of {', '.join(decision.awaited)}; members do not move once they are placed."
-    findings = _findings(decision.verdicts) + _unknown(demand, decision)
+    if decision.held is not None:
+        return f"{_count(demand.members, 'member')} could be placed, but the profile forbids it: {decision.held}."
+    findings = _findings(decision.verdicts, total) + _unknown(demand, decision)
     ability = "run a member" if decision.placement is None else "run another member"
     if not feasible:
         return f"0/{total} clusters can {ability}: {findings}."
     wanted = _count(demand.members, "member") + (" and an arbiter" if demand.arbiter else "")
     limit = ", raise spec.spreadConstraints.maxMembersPerCluster," if demand.spread.max_members_per_cluster else ","
     return (
-        f"{wanted} do not fit, {decision.missing} too many; {len(feasible)}/{total} clusters can {ability}: {findings}. "
+        f"{wanted} do not fit, {decision.missing} too many; {feasible}/{total} clusters can {ability}: {findings}. "
         f"Lower spec.replicaset or spec.resource{limit} or make room."
     )
 
@@ -163,11 +183,11 @@ def _unknown(demand: Demand, decision: Decision) -> str:
     return f"; {', '.join(missing)}: no Cluster of this name, spec.spreadConstraints.clusterNames wants it" if missing else ""
 
 
-def _findings(verdicts: Sequence[Verdict]) -> str:
+def _findings(verdicts: Sequence[Verdict], total: int) -> str:
     ordered = sorted(verdicts, key=lambda verdict: (not verdict.feasible, verdict.cluster))
     parts = [f"{verdict.cluster}: {_finding(verdict)}" for verdict in ordered[:NAMED_IN_MESSAGE]]
-    if len(ordered) > NAMED_IN_MESSAGE:
-        parts.append(f"and {len(ordered) - NAMED_IN_MESSAGE} more")
+    if total > NAMED_IN_MESSAGE:
+        parts.append(f"and {total - NAMED_IN_MESSAGE} more")
     return "; ".join(parts)
 
 
@@ -184,7 +204,7 @@ def _lost(decision: Decision) -> list[str]:
         f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} "
         f"{'stays' if placed[verdict.cluster] == 1 else 'stay'} placed there: "
         "this version does not move members of a lost cluster."
-        for verdict in decision.verdicts
+        for verdict in sorted(decision.verdicts, key=lambda verdict: verdict.cluster)
         if not verdict.ready and placed.get(verdict.cluster)
     ]
 

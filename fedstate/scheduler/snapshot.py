@@ -4,7 +4,7 @@ Owns the arithmetic of resources: amounts, what is free, how many members fit. K
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from fedstate.api import karmada
@@ -115,10 +115,13 @@ def _resources(cluster: KubeObject) -> tuple[Amounts | None, Amounts | None]:
 
 def members_that_fit(free: Amounts, request: Amounts) -> int | None:
     """How many times `request` fits into `free`; None means there is no limit. A pod slot is part of every request."""
-    limits = [free.get(name, 0) // amount for name, amount in request.items() if amount > 0]
-    if PODS in free:
-        limits.append(free[PODS])
-    return max(0, min(limits)) if limits else None
+    least = free.get(PODS)
+    for name, amount in request.items():
+        if amount > 0:
+            limit = free.get(name, 0) // amount
+            if least is None or limit < least:
+                least = limit
+    return least if least is None or least > 0 else 0
 
 
 def shortage(free: Amounts, request: Amounts) -> str:
@@ -133,35 +136,105 @@ def shortage(free: Amounts, request: Amounts) -> str:
     return "; ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetChange:
+    """What has changed since it was last asked for. `members`: clusters came or went, so that everything is new."""
+
+    members: bool
+    verdicts: frozenset[str]
+    """Clusters of which something has changed that filters may read."""
+    resources: frozenset[str]
+
+
+NO_CHANGE = FleetChange(members=False, verdicts=frozenset(), resources=frozenset())
+
+
 class Fleet:
     """All member clusters as snapshots, kept up to date by the caller object by object."""
 
     def __init__(self) -> None:
         self._clusters: dict[str, ClusterSnapshot] = {}
+        self._ordered: tuple[ClusterSnapshot, ...] | None = ()
+        self._owners: dict[str, tuple[str, ...]] = {}
+        self._silent: dict[str, None] = {}
+        self._members_changed = True
+        self._verdicts: set[str] = set()
+        self._resources: set[str] = set()
 
     def put(self, cluster: KubeObject) -> bool:
         """Takes the cluster in; whether anything the scheduler reads has changed."""
-        snapshot = snapshot_of(cluster)
-        changed = self._clusters.get(snapshot.name) != snapshot
+        return self.put_snapshot(snapshot_of(cluster))
+
+    def put_snapshot(self, snapshot: ClusterSnapshot) -> bool:
+        before = self._clusters.get(snapshot.name)
+        if before == snapshot:
+            return False
         self._clusters[snapshot.name] = snapshot
-        return changed
+        self._ordered = None
+        self._silent.pop(snapshot.name, None)
+        if snapshot.ready_reason == karmada.NEVER_REPORTED:
+            self._silent[snapshot.name] = None
+        self._resources.add(snapshot.name)
+        if before is None:
+            self._members_changed = True
+        elif replace(before, free=snapshot.free, allocatable=snapshot.allocatable) != snapshot or (before.free is None) != (
+            snapshot.free is None
+        ):
+            self._verdicts.add(snapshot.name)
+        self._take_address(snapshot.name, before.vip if before else None, snapshot.vip)
+        return True
 
     def remove(self, name: str) -> None:
-        self._clusters.pop(name, None)
+        before = self._clusters.pop(name, None)
+        if before is not None:
+            self._ordered = None
+            self._silent.pop(name, None)
+            self._members_changed = True
+            self._take_address(name, before.vip, None)
 
     def get(self, name: str) -> ClusterSnapshot | None:
         return self._clusters.get(name)
 
+    def take_changes(self) -> FleetChange:
+        """For the one that keeps its own copy of the fleet; the same change is told once."""
+        if not (self._members_changed or self._verdicts or self._resources):
+            return NO_CHANGE
+        change = FleetChange(
+            members=self._members_changed, verdicts=frozenset(self._verdicts), resources=frozenset(self._resources)
+        )
+        self._members_changed = False
+        self._verdicts.clear()
+        self._resources.clear()
+        return change
+
+    def expected(self, now: datetime) -> frozenset[str]:
+        """The clusters that have just joined and may report for the first time any moment."""
+        if not self._silent:
+            return frozenset()
+        return frozenset(name for name in self._silent if self._clusters[name].expected_by(now))
+
     @property
     def clusters(self) -> tuple[ClusterSnapshot, ...]:
         """In the order of their names."""
-        return tuple(self._clusters[name] for name in sorted(self._clusters))
+        if self._ordered is None:
+            self._ordered = tuple(self._clusters[name] for name in sorted(self._clusters))
+        return self._ordered
 
     @property
     def vip_owners(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the clusters under each VIP; more than one is a mistake."""
-        owners: dict[str, tuple[str, ...]] = {}
-        for cluster in self.clusters:
-            if cluster.vip is not None:
-                owners[cluster.vip] = (*owners.get(cluster.vip, ()), cluster.name)
-        return owners
+        """The names of the clusters under each VIP, in order; more than one is a mistake."""
+        return self._owners
+
+    def _take_address(self, name: str, before: str | None, after: str | None) -> None:
+        """Whoever shares or shared the address is judged anew."""
+        if before == after:
+            return
+        if before is not None:
+            left = tuple(other for other in self._owners.pop(before, ()) if other != name)
+            if left:
+                self._owners[before] = left
+                self._verdicts.update(left)
+        if after is not None:
+            owners = tuple(sorted({*self._owners.get(after, ()), name}))
+            self._owners[after] = owners
+            self._verdicts.update(owners)

@@ -123,6 +123,10 @@ def test_a_name_nothing_can_be_named_after_is_refused(name: str, message: str) -
             '{"ClusterWithReplicaset":[{"cluster":"a","replicaset":-1}]}',
             "ClusterWithReplicaset[0].replicaset must be a whole number of at least 0",
         ),
+        (
+            '{"ClusterWithReplicaset":[{"cluster":"a","replicaset":1000000}]}',
+            "ClusterWithReplicaset[0].replicaset must be at most 1000, not 1000000",
+        ),
         ('{"ClusterWithReplicaset":[{"cluster":"a","arbiter":1}]}', "ClusterWithReplicaset[0].arbiter must be true or false"),
         (
             '{"ClusterWithReplicaset":[{"cluster":"a","replicaset":1},{"cluster":"a","replicaset":1}]}',

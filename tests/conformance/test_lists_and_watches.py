@@ -9,13 +9,13 @@ import pytest
 
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import ApiError
-from fedstate.kube.objects import resource_version_of
+from fedstate.kube.objects import KubeObject, resource_version_of
 from fedstate.kube.resources import CONFIG_MAPS
 from fedstate.kube.watch import WatchEvent, ends_initial_events
 from tests.conformance.conftest import config_map
 
 
-async def changes(events: AsyncIterator[WatchEvent], count: int) -> list[tuple[str, str]]:
+async def changes(events: AsyncIterator[WatchEvent[KubeObject]], count: int) -> list[tuple[str, str]]:
     """The next `count` events that are not bookmarks, as type and name."""
     seen: list[tuple[str, str]] = []
     async with asyncio.timeout(10):
@@ -172,7 +172,7 @@ async def test_watch_from_zero_begins_with_what_is_there(client: KubeClient, fiv
 
 
 async def test_watch_list_sends_the_collection_and_then_a_closing_bookmark(client: KubeClient, five: str) -> None:
-    seen: list[WatchEvent] = []
+    seen: list[WatchEvent[KubeObject]] = []
     async with (
         client.watch(CONFIG_MAPS, five, resource_version="", label_selector="color", send_initial_events=True) as events,
         asyncio.timeout(10),

@@ -12,6 +12,7 @@ import click
 
 from fedstate.cli import COMMANDS, cli
 from fedstate.cli.local import local
+from fedstate.cli.placement import explain_placement
 from fedstate.cli.run import run
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -39,6 +40,7 @@ Every option of `fedstate run` can be given as an environment variable, too; the
 def page() -> str:
     """The whole file."""
     parts = [_HEAD, "## `fedstate`\n", _sentence(cli), _commands(), *_described("fedstate run", run)]
+    parts += _described("fedstate explain-placement", explain_placement)
     for path, command in _walk("fedstate local", local):
         parts += _described(path, command)
     return "\n".join([*parts, "## Other environment variables\n", _variables()])

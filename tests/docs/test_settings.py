@@ -24,4 +24,4 @@ def test_every_option_says_what_it_is_for() -> None:
 
 
 def test_a_new_command_gets_a_section() -> None:
-    assert set(COMMANDS) == {"run", "local", "version"}, "describe the new command in tests/docs/settings.py"
+    assert set(COMMANDS) == {"run", "local", "version", "explain-placement"}, "describe the new command in tests/docs/settings.py"

@@ -13,7 +13,9 @@ from aiohttp import web
 
 from fedstate.kube.client import KubeClient
 from fedstate.kube.config import ClusterConfig, FileToken, cluster_config_from
+from fedstate.kube.decoding import OBJECTS
 from fedstate.kube.errors import Conflict, Expired, NotFound, ServerError, TooManyRequests, TransportError, Unauthorized
+from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, EVENTS, PODS
 from fedstate.kube.watch import BOOKMARK_IDLE_LIMIT, WatchEvent, WatchStream, ends_initial_events
 
@@ -83,12 +85,12 @@ def streaming(*chunks: bytes | float, end: str = "close") -> Answer:
     return answer
 
 
-async def read(client: KubeClient, **options: Any) -> list[WatchEvent]:
+async def read(client: KubeClient, **options: Any) -> list[WatchEvent[KubeObject]]:
     async with client.watch(PODS, "n", resource_version="5", **options) as stream:
         return [event async for event in stream]
 
 
-def names(events: list[WatchEvent]) -> list[str]:
+def names(events: list[WatchEvent[KubeObject]]) -> list[str]:
     return [event.object["metadata"]["name"] for event in events]
 
 
@@ -295,7 +297,7 @@ def test_a_line_of_three_megabytes_is_read(play: Play) -> None:
 
 def test_half_a_line_at_the_end_is_a_broken_stream(play: Play) -> None:
     async def scenario(client: KubeClient) -> None:
-        got: list[WatchEvent] = []
+        got: list[WatchEvent[KubeObject]] = []
         async with client.watch(PODS, "n", resource_version="5") as stream:
             got.append(await anext(stream))
             with pytest.raises(TransportError, match="within a line"):
@@ -390,7 +392,7 @@ async def test_a_stream_that_showed_bookmarks_may_not_fall_silent_for_long() -> 
             await asyncio.sleep(10_000)
             return b""
 
-    stream = WatchStream(Silent(), "pods", idle_limit=600)
+    stream = WatchStream(Silent(), "pods", OBJECTS, idle_limit=600)
     with pytest.raises(TransportError, match="silent for 150 s"):
         async for _ in stream:
             pass

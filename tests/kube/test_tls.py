@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from fedstate.kube.client import KubeClient
 from fedstate.kube.config import ClusterConfig
 from fedstate.kube.errors import TransportError
+from fedstate.kube.resources import PODS
 
 
 class Pair(NamedTuple):
@@ -112,3 +113,22 @@ async def test_an_unverified_server_is_spoken_to_only_when_asked(site: Site) -> 
     with pytest.raises(TransportError):
         await whoami(replace(site.config, ca_data=None))
     assert await whoami(replace(site.config, ca_data=None, insecure=True)) == "nobody"
+
+
+async def watching(config: ClusterConfig) -> None:
+    async with KubeClient(config) as client, client.watch(PODS, resource_version="1"):
+        pass
+
+
+async def test_watches_trust_and_sign_in_as_requests_do(site: Site) -> None:
+    user = issued("admin", site.authority)
+    await watching(replace(site.config, client_cert_data=user.pem, client_key_data=user.key_pem, tls_server_name="api"))
+    for distrusted in (replace(site.config, ca_data=issued("other").pem), replace(site.config, tls_server_name="elsewhere")):
+        with pytest.raises(TransportError, match="certificate of https.* is not accepted"):
+            await watching(distrusted)
+
+
+async def test_a_watch_of_a_server_that_is_not_there_names_it(site: Site) -> None:
+    port = 1
+    with pytest.raises(TransportError, match=f"cannot connect to https://127.0.0.1:{port}"):
+        await watching(replace(site.config, server=f"https://127.0.0.1:{port}"))

@@ -1,5 +1,7 @@
 """How members are divided: examples, and what must hold for every division."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -8,14 +10,21 @@ from hypothesis import strategies as st
 
 from fedstate.api.votes import survivals, vote_layout
 from fedstate.scheduler.assignment import Assignment, Candidate, assign
+from fedstate.scheduler.profile import default_profile
 
 
 def candidate(name: str, room: int | None, current: int = 0, **changes: object) -> Candidate:
     return Candidate(name=name, current=current, room=room, score=50, **changes)  # type: ignore[arg-type]
 
 
+def run(candidates: Iterable[Candidate], members: int, mode: str = "Uniform", arbiter: bool = False) -> Assignment:
+    divide = default_profile().divide[mode]
+    weighed = [replace(one, weight=divide.weight(None, one.capacity, members)) for one in candidates]
+    return assign(weighed, members, arbiter=arbiter)
+
+
 def divided(members: int, *candidates: Candidate, mode: str = "Uniform", arbiter: bool = False) -> dict[str, int]:
-    result = assign(candidates, members, mode=mode, arbiter=arbiter)
+    result = run(candidates, members, mode, arbiter)
     assert result.complete
     return result.placement.members
 
@@ -77,31 +86,30 @@ def test_an_evacuated_cluster_gives_everything_away() -> None:
 
 def test_equal_clusters_are_filled_by_region_then_score_then_name() -> None:
     near = [
-        Candidate(name=name, current=0, room=9, score=50, region=region) for name, region in (("a", "x"), ("b", "x"), ("c", "y"))
+        Candidate(name=name, current=0, room=9, score=50, domains=((region, 1),))
+        for name, region in (("a", "x"), ("b", "x"), ("c", "y"))
     ]
-    assert assign(near, 2, mode="Uniform", arbiter=False).placement.members == {"a": 1, "c": 1}
+    assert assign(near, 2, arbiter=False).placement.members == {"a": 1, "c": 1}
     scored = [Candidate(name="a", current=0, room=9, score=10), Candidate(name="b", current=0, room=9, score=90)]
-    assert assign(scored, 1, mode="Uniform", arbiter=False).placement.members == {"b": 1}
+    assert assign(scored, 1, arbiter=False).placement.members == {"b": 1}
 
 
 def test_the_arbiter_goes_where_no_data_is_and_stays_there() -> None:
     three = [candidate("a", 9), candidate("b", 9), candidate("c", 9)]
-    first = assign(three, 2, mode="Uniform", arbiter=True)
+    first = assign(three, 2, arbiter=True)
     assert (first.placement.members, first.placement.arbiter_cluster) == ({"a": 1, "b": 1, "c": 0}, "c")
-    later = assign(
-        [candidate("a", 9, 1), candidate("b", 9, 1), candidate("c", 9)], 3, mode="Uniform", arbiter=True, current_arbiter="c"
-    )
+    later = assign([candidate("a", 9, 1), candidate("b", 9, 1), candidate("c", 9)], 3, arbiter=True, current_arbiter="c")
     assert later.placement.arbiter_cluster == "c"
 
 
 def test_an_arbiter_without_a_place_is_said() -> None:
-    result = assign([candidate("a", 1), candidate("b", 1)], 2, mode="Uniform", arbiter=True)
+    result = assign([candidate("a", 1), candidate("b", 1)], 2, arbiter=True)
     assert not result.complete
     assert result.arbiter_missing
 
 
 def test_members_without_a_place_are_counted() -> None:
-    result = assign([candidate("a", 1), candidate("b", 2)], 5, mode="Uniform", arbiter=False)
+    result = assign([candidate("a", 1), candidate("b", 2)], 5, arbiter=False)
     assert (result.missing, result.complete) == (2, False)
 
 
@@ -112,15 +120,11 @@ CANDIDATES = st.dictionaries(
     min_size=1,
 ).map(
     lambda clusters: [
-        Candidate(name=name, room=room, current=current, score=score, region=region)
+        Candidate(name=name, room=room, current=current, score=score, domains=((region, 1),) if region else ())
         for name, (room, current, score, region) in clusters.items()
     ]
 )
 MODE = st.sampled_from(["Uniform", "Weighting"])
-
-
-def run(candidates: list[Candidate], members: int, mode: str, arbiter: bool = False) -> Assignment:
-    return assign(candidates, members, mode=mode, arbiter=arbiter)
 
 
 @given(CANDIDATES, st.integers(1, 20), MODE, st.booleans())
@@ -150,7 +154,7 @@ def settled(candidates: list[Candidate], placed: dict[str, int]) -> list[Candida
             current=placed.get(one.name, 0),
             room=None if one.capacity is None else max(0, one.capacity - placed.get(one.name, 0)),
             score=100 - one.score,
-            region=one.region,
+            domains=one.domains,
         )
         for one in candidates
     ]

@@ -91,7 +91,9 @@ def test_a_cluster_is_rejected_by_the_rule_it_breaks(obj: KubeObject, spec: dict
 def test_a_cluster_that_breaks_no_rule_is_feasible(obj: KubeObject, spec: dict[str, Any]) -> None:
     fleet = Fleet()
     fleet.put(obj)
-    context = Context(demand=MONGODB.demand_of(instance(ONE_CPU | spec)), template=MONGODB.template, vip_owners=fleet.vip_owners)
+    context = Context(
+        spread=MONGODB.demand_of(instance(ONE_CPU | spec)).spread, template=MONGODB.template, vip_owners=fleet.vip_owners
+    )
     assert rejection(fleet.clusters[0], context) is None
 
 

@@ -14,8 +14,10 @@ from fedstate.kube.events import EventRecorder
 from fedstate.kube.objects import Key, KubeObject, key_of
 from fedstate.kube.resources import Resource
 from fedstate.kube.store import Store
+from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import MONGODB
+from fedstate.scheduler.profile import default_profile
 from fedstate.scheduler.reconciler import LOOK_AGAIN, STALE_CACHE, SchedulerReconciler
 from fedstate.scheduler.snapshot import Fleet
 from tests.api.objects import instance
@@ -39,7 +41,12 @@ class Control:
         self.ledger = Ledger()
         self.clock = 1000.0
         self.scheduler = SchedulerReconciler(
-            cast(KubeClient, self), cast(EventRecorder, self), MONGODB, self.cache, self.fleet, self.ledger
+            cast(KubeClient, self),
+            cast(EventRecorder, self),
+            MONGODB,
+            self.cache,
+            Engine(self.fleet, self.ledger, default_profile()),
+            self.ledger,
         )
         self.scheduler.now = lambda: datetime(2026, 1, 1, tzinfo=UTC)
         self.scheduler.monotonic = lambda: self.clock
