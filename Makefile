@@ -61,7 +61,7 @@ lock: $(VENV)/.dev ## Pin the newest allowed versions of all dependencies again
 	for extra in local dev bench; do \
 	  target=$$( [ $$extra = local ] && echo demo || echo $$extra ); \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra $$extra --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements/$$target.txt; \
+	    --custom-compile-command "make lock" pyproject.toml --output-file requirements/$$target.txt; \
 	done
 
 clean: ## Remove the virtual environment and all caches
