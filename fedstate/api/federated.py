@@ -20,6 +20,7 @@ from fedstate.api.fields import (
     read_storage,
 )
 from fedstate.api.naming import (
+    ANNOTATION_REBALANCE,
     ANNOTATION_SCHEDULER_RESULT,
     AUTH_ROOT_PASSWORD,
     DEFAULT_IMAGE,
@@ -60,14 +61,23 @@ class Toleration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Clusters that its owner likes better: those with all of these labels, by 1 to 100."""
+
+    weight: int
+    node_select: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadConstraints:
-    """Which clusters may carry members, and how many each at most (None: no limit of its own)."""
+    """Which clusters may carry members, how many each at most (None: no limit of its own), and which are liked better."""
 
     node_select: dict[str, str]
     cluster_names: tuple[str, ...]
     exclude_cluster_names: tuple[str, ...]
     tolerations: tuple[Toleration, ...]
     max_members_per_cluster: int | None
+    preferences: tuple[Preference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,8 @@ class MultiCloudMongoDB:
     pod_spec: dict[str, Any]
     scheduler_name: str
     scheduler_mode: str
+    dynamic: bool
+    rebalance: str
     spread: SpreadConstraints
     toleration_seconds: int
     force_reconfig: ForceReconfig | None
@@ -125,7 +137,8 @@ class MultiCloudMongoDB:
         image, auth, config = spec.section("imageSetting"), spec.section("auth"), spec.section("config")
         export, scheduler, failover = spec.section("export"), spec.section("scheduler"), spec.section("failover")
         password, reference = read_root_password(auth, "rootPasswd", AUTH_ROOT_PASSWORD)
-        result = annotations_of(obj).get(ANNOTATION_SCHEDULER_RESULT)
+        annotations = annotations_of(obj)
+        result = annotations.get(ANNOTATION_SCHEDULER_RESULT)
         return cls(
             namespace=namespace_of(obj),
             name=name,
@@ -147,6 +160,8 @@ class MultiCloudMongoDB:
             pod_spec=dict(spec.section("member").section("podSpec").value),
             scheduler_name=scheduler.text("schedulerName", DEFAULT_SCHEDULER_NAME),
             scheduler_mode=scheduler.choice("schedulerMode", ("Uniform", "Weighting"), "Uniform"),
+            dynamic=scheduler.flag("allowDynamicScheduler", default=True),
+            rebalance=annotations.get(ANNOTATION_REBALANCE, ""),
             spread=_spread(spec.section("spreadConstraints")),
             toleration_seconds=failover.integer("tolerationSeconds", default=300),
             force_reconfig=_force_reconfig(failover.section("forceReconfig")),
@@ -181,7 +196,16 @@ def _spread(fields: Fields) -> SpreadConstraints:
         exclude_cluster_names=excluded,
         tolerations=tuple(_toleration(item) for item in fields.objects("tolerations")),
         max_members_per_cluster=most or None,
+        preferences=tuple(_preference(item) for item in fields.objects("preferences")),
     )
+
+
+def _preference(fields: Fields) -> Preference:
+    wanted = fields.text_map("nodeSelect")
+    if not wanted:
+        raise invalid(fields.at("nodeSelect"), "must name at least one label that the preferred clusters have")
+    weight = fields.integer("weight", default=1, minimum=1, maximum=100)
+    return Preference(weight=weight, node_select=tuple(sorted(wanted.items())))
 
 
 def _toleration(fields: Fields) -> Toleration:

@@ -31,6 +31,10 @@ LABEL_HOLDS_INSTANCE = "middleware.fedstate.io/holds-instance"
 """Set to "true" on a namespace while it holds an instance; an admission policy then refuses to delete the namespace."""
 
 ANNOTATION_SCHEDULER_RESULT = "schedulerResult"
+ANNOTATION_REBALANCE = "middleware.fedstate.io/rebalance"
+"""Set by the owner of an instance to any new text: place its members anew, once."""
+ANNOTATION_REBALANCED = "middleware.fedstate.io/rebalanced"
+"""The last such text that the scheduler has acted upon."""
 ANNOTATION_VIP = "middleware.fedstate.io/vip"
 
 FINALIZER_MULTI = "multiCloudMongoDB.finalizers.middleware.fedstate.io"

@@ -71,6 +71,15 @@ REJECTED: list[tuple[dict[str, Any], str]] = [
         {"spreadConstraints": {"tolerations": [{"value": "x"}]}},
         "spec.spreadConstraints.tolerations[0].key is required unless the operator is Exists",
     ),
+    (
+        {"spreadConstraints": {"preferences": [{"weight": 5, "nodeSelect": {}}]}},
+        "spec.spreadConstraints.preferences[0].nodeSelect must name at least one label that the preferred clusters have",
+    ),
+    (
+        {"spreadConstraints": {"preferences": [{"weight": 0, "nodeSelect": {"disk": "ssd"}}]}},
+        "spec.spreadConstraints.preferences[0].weight must be from 1 to 100, not 0",
+    ),
+    ({"scheduler": {"allowDynamicScheduler": "no"}}, "spec.scheduler.allowDynamicScheduler must be true or false, not 'no'"),
     ({"failover": {"tolerationSeconds": -1}}, "spec.failover.tolerationSeconds must be at least 0, not -1"),
     (
         {"failover": {"forceReconfig": {"approval": "x"}}},
