@@ -55,8 +55,13 @@ class CacheInformer(Generic[T]):
 
     @property
     def last_error(self) -> FedstateError | None:
-        """Why the cache is not being filled, if it is not."""
+        """Why the cache is not being filled or kept, if it is not."""
         return self._reflector.last_error
+
+    @property
+    def following(self) -> bool:
+        """Whether the server's changes arrive: false until they do, and after a watch broke until the next one is open."""
+        return self._reflector.following
 
     async def run(self) -> NoReturn:
         await self._reflector.run()

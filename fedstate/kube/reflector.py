@@ -72,15 +72,21 @@ class Reflector(Generic[T]):
         self._labels = (client.server, str(selection.resource))
         self._counters = {kind: EVENTS_SEEN.labels(*self._labels, kind) for kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")}
         self.last_error: FedstateError | None = None
+        self.following = False
 
     async def run(self) -> NoReturn:
         LAST_EVENT_AGE.labels(*self._labels).set_function(lambda: time.monotonic() - self._heard_at)
         CACHED_OBJECTS.labels(*self._labels).set_function(lambda: len(self._store))
         reason = "initial"
-        while True:
-            RELISTS.labels(*self._labels, reason).inc()
-            reason, wait = await self._cycle()
-            await asyncio.sleep(wait)
+        try:
+            while True:
+                RELISTS.labels(*self._labels, reason).inc()
+                reason, wait = await self._cycle()
+                await asyncio.sleep(wait)
+        finally:
+            # Otherwise the metric keeps the cache, long after whoever wanted it.
+            for gauge in (LAST_EVENT_AGE, CACHED_OBJECTS):
+                gauge.remove(*self._labels)
 
     async def _cycle(self) -> tuple[str, float]:
         """Fills and follows until the store has to be filled anew; gives the reason, and how long to wait before."""
@@ -89,10 +95,11 @@ class Reflector(Generic[T]):
         except _Refill as refill:
             return refill.reason, self._delay(refill.error)
         except FedstateError as error:
-            self.last_error = error
+            self._lost(error)
             _log.warning("a cache cannot be filled, trying again", extra=self._extra(error))
             return "error", self._delay(error)
         except Exception:  # noqa: BLE001 - a cache must outlive any one bad answer
+            self.following = False
             _log.exception("a reflector failed unexpectedly, filling its cache anew", extra=self._extra())
             return "bug", self._delay(None)
 
@@ -118,6 +125,7 @@ class Reflector(Generic[T]):
                     filled = await self._take_initial_events(stream)
                     if not filled:
                         return False
+                self.following, self.last_error = True, None
                 await self._consume(stream)
         except ApiError as error:
             if not filled:
@@ -127,6 +135,7 @@ class Reflector(Generic[T]):
             if not filled:
                 raise
             _log.debug("a watch broke, resuming it", extra=self._extra(error))
+            self._lost(error)
             if not self._heard:
                 await asyncio.sleep(self._delay(error))
             return True
@@ -204,11 +213,12 @@ class Reflector(Generic[T]):
         self._initial_events_refused = True
 
     async def _watch_refused(self, error: ApiError) -> None:
+        if not isinstance(error, Expired):
+            self._lost(error)
         if isinstance(error, TooManyRequests):
             await asyncio.sleep(self._delay(error))
             return
         if not isinstance(error, Expired):
-            self.last_error = error
             _log.warning("a watch was refused, filling its cache anew", extra=self._extra(error))
         raise _Refill("expired" if isinstance(error, Expired) else "watch error", error)
 
@@ -248,6 +258,9 @@ class Reflector(Generic[T]):
         self._heard_at = time.monotonic()
         self.last_error = None
         self._on_filled()
+
+    def _lost(self, error: FedstateError) -> None:
+        self.following, self.last_error = False, error
 
     def _delay(self, error: FedstateError | None) -> float:
         wait = self._backoff.delay(asyncio.get_running_loop().time())

@@ -125,9 +125,12 @@ async def test_an_unreachable_server_is_retried_with_backoff_from_the_same_versi
     async with Running(informer.run()):
         await informer.synced.wait()
         await asyncio.sleep(5)
+        assert informer.following
         server.reachable = False
         server.end_watches()
         await asyncio.sleep(60)
+        assert not informer.following
+        assert isinstance(informer.last_error, TransportError)
         tries = server.verbs()
         assert set(tries) == {"watch"}
         assert 4 <= len(tries) <= 8
@@ -135,6 +138,8 @@ async def test_an_unreachable_server_is_retried_with_backoff_from_the_same_versi
         server.seed(CONFIG_MAPS, config_map("b"))
         await asyncio.sleep(60)
         assert B in informer.store
+        assert informer.following
+        assert informer.last_error is None
         assert set(server.verbs()) == {"watch"}
 
 
