@@ -6,11 +6,12 @@ Only the kinds that those commands make are known here. Answers are always JSON,
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from fedstate.kube.objects import format_time
+from fedstate.kube.protobuf import fields
 from fedstate.local.apiserver.errors import StatusError, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -105,14 +106,14 @@ def decode_protobuf(raw: bytes) -> dict[str, Any]:
     if not raw.startswith(_MAGIC):
         raise bad_request("the object provided is unrecognized: the body does not begin as Kubernetes protobuf does")
     try:
-        envelope = {number: value for number, value in _fields(raw[len(_MAGIC) :])}
-        header = {number: bytes(value).decode() for number, value in _fields(envelope.get(1, b""))}
+        envelope = {number: value for number, value in fields(raw[len(_MAGIC) :])}
+        header = {number: str(value, "utf-8") for number, value in fields(envelope.get(1, b""))}
         api_version, kind = header.get(1, ""), header.get(2, "")
         message = _KINDS.get((api_version, kind))
         if message is None:
             raise _unknown(f"{kind} of {api_version}")
         return {"apiVersion": api_version, "kind": kind, **_message(envelope.get(2, b""), message, kind, strict=True)}
-    except (IndexError, UnicodeDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise bad_request(f"the object provided is unrecognized: broken protobuf: {error}") from error
 
 
@@ -121,39 +122,9 @@ def _unknown(what: str) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", message, {})
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
-    """Field numbers with their values: ints, or bytes of anything longer."""
-    at = 0
-    while at < len(raw):
-        tag, at = _varint(raw, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(raw, at)
-                yield tag >> 3, value
-            case 2:
-                length, at = _varint(raw, at)
-                if at + length > len(raw):
-                    raise IndexError("a field ends after its message")
-                yield tag >> 3, raw[at : at + length]
-                at += length
-            case wire:
-                raise TypeError(f"wire type {wire} is not used by Kubernetes")
-
-
 def _message(raw: bytes, message: Mapping[int, tuple[str, Any]], path: str, *, strict: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for number, value in _fields(raw):
+    for number, value in fields(raw):
         if number not in message:
             if strict and path.count(".") == 0 and number == 3:
                 continue  # status, which no client may set here
@@ -169,8 +140,8 @@ def _add(found: dict[str, Any], name: str, kind: Any, value: Any, path: str) -> 
     if isinstance(kind, list):
         found.setdefault(name, []).append(_value(value, kind[0], path))
     elif isinstance(kind, dict) and "map" in kind:
-        pair = dict(_fields(value))
-        found.setdefault(name, {})[bytes(pair.get(1, b"")).decode()] = _value(pair.get(2, b""), kind["map"], path)
+        pair = dict(fields(value))
+        found.setdefault(name, {})[str(pair.get(1, b""), "utf-8")] = _value(pair.get(2, b""), kind["map"], path)
     else:
         decoded = _value(value, kind, path)
         if kind == "number" or decoded not in ("", 0, False, None, {}):
@@ -179,7 +150,7 @@ def _add(found: dict[str, Any], name: str, kind: Any, value: Any, path: str) -> 
 
 def _value(value: Any, kind: Any, path: str) -> Any:
     if kind is str:
-        return bytes(value).decode()
+        return str(value, "utf-8")
     if kind is bytes:
         return base64.b64encode(value).decode()
     if kind is bool:
@@ -189,9 +160,9 @@ def _value(value: Any, kind: Any, path: str) -> Any:
     if kind == "ignored":
         return None
     if kind == "time":
-        seconds = dict(_fields(value)).get(1)
+        seconds = dict(fields(value)).get(1)
         return format_time(datetime.fromtimestamp(seconds, UTC)) if seconds and seconds < 1 << 62 else None
     if kind == "int-or-string":
-        parts = dict(_fields(value))
-        return bytes(parts.get(3, b"")).decode() if parts.get(1) else parts.get(2, 0)
+        parts = dict(fields(value))
+        return str(parts.get(3, b""), "utf-8") if parts.get(1) else parts.get(2, 0)
     return _message(value, kind, path)
