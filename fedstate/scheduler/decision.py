@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
+from fedstate.scheduler.amounts import Amounts, members_that_fit, shortage
 from fedstate.scheduler.assignment import Assignment, Candidate, assign
 from fedstate.scheduler.filters import CLUSTER_EXISTS, MEMBERS_PER_CLUSTER, RESOURCES_FIT, Context, excluded, rejection
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.profile import Profile, default_profile
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
 from fedstate.scheduler.scores import free_shares
-from fedstate.scheduler.snapshot import Amounts, ClusterSnapshot, members_that_fit, shortage
+from fedstate.scheduler.snapshot import ClusterSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
+from fedstate.scheduler.amounts import Amounts, members_that_fit
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
 from fedstate.scheduler.decision import Decision, Verdict, View, awaited_of, candidate_of, concluded, decide, gone, judged
 from fedstate.scheduler.filters import Context
@@ -17,7 +18,7 @@ from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
-from fedstate.scheduler.snapshot import Amounts, Fleet, members_that_fit
+from fedstate.scheduler.snapshot import Fleet
 from fedstate.scheduler.table import Scan, Shape, Table
 
 MOST_SHAPES = 64
@@ -48,6 +49,11 @@ class Engine:
         if today is not None and (expected := self._fleet.expected(today)) and awaited_of(demand, expected):
             return decide(demand, template, self.view(now, today), self.profile)
         return _Question(self._table, self._shape(demand, template), demand).answer(explain=explain)
+
+    def room(self, demand: Demand, template: Resource, *, now: float) -> int | None:
+        """How many members like those of the demand all clusters together still take; None where there is no limit."""
+        self._sync(now)
+        return _Question(self._table, self._shape(demand, template), demand).room()
 
     def view(self, now: float, today: datetime) -> View:
         """All of what a decision rests on, for the plain form of it."""
@@ -122,6 +128,21 @@ class _Question:
         leaving = tuple(verdict.cluster for verdict in self._carriers if verdict.evacuate)
         decision = concluded(self._demand, self._table.profile, leaving, self._assigned)
         return self._told(decision) if explain else decision
+
+    def room(self) -> int | None:
+        table, demand = self._table, self._demand
+        most, carried = demand.spread.max_members_per_cluster, demand.current.members if demand.current is not None else {}
+        rooms = table.capacities(self._needs, demand.request)
+        total = 0
+        for row in Scan(table, table.keys(self._shape, self._needs)).open_rows():
+            room = rooms[row]
+            if most is not None:
+                left = max(0, most - carried.get(table.names[row], 0))
+                room = left if room is None else min(room, left)
+            if room is None:
+                return None
+            total += room
+        return total
 
     def _scan(self) -> Scan:
         """The rows that carry nothing, by their keys."""

@@ -11,6 +11,7 @@ from fedstate.api import karmada
 from fedstate.api.votes import Survival
 from fedstate.errors import TerminalError
 from fedstate.kube.objects import KubeObject, key_of, name_of
+from fedstate.scheduler.amounts import Amounts, amount_text
 from fedstate.scheduler.decision import Decision, Verdict, View, decide, remaining
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.ledger import Ledger
@@ -18,7 +19,7 @@ from fedstate.scheduler.middleware import Demand, Middleware
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.report import message_of, outlook
 from fedstate.scheduler.scores import UNKNOWN, ResourceScore, free_shares, within
-from fedstate.scheduler.snapshot import Amounts, Fleet, amount_text
+from fedstate.scheduler.snapshot import Fleet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fedstate.kube.objects import Key
-from fedstate.scheduler.snapshot import PODS, Amounts
+from fedstate.scheduler.amounts import PODS, Amounts
 
 COUNTED_AFTER = 30.0
 """Seconds after which a member that runs is surely in its cluster's sum; Karmada collects every 10."""

@@ -14,8 +14,8 @@ from fedstate.api.placement import Placement
 from fedstate.errors import FedstateError
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import Resource
+from fedstate.scheduler.amounts import Amounts, amounts_of
 from fedstate.scheduler.quorum import MONGODB_QUORUM, Quorum
-from fedstate.scheduler.snapshot import Amounts, amounts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

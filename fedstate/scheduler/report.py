@@ -10,10 +10,10 @@ from typing import Any
 from fedstate.api.conditions import Condition, ConditionType, Reason
 from fedstate.api.placement import Placement
 from fedstate.api.votes import Survival
+from fedstate.scheduler.amounts import amount_text
 from fedstate.scheduler.decision import Decision, Verdict
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.quorum import Quorum
-from fedstate.scheduler.snapshot import amount_text
 
 NAMED_IN_MESSAGE = 20
 LISTED_IN_STATUS = 12

@@ -7,8 +7,9 @@ A resource score reads what share of each counted resource is free; a cluster sc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fedstate.scheduler.amounts import Amounts
 from fedstate.scheduler.filters import Context
-from fedstate.scheduler.snapshot import Amounts, ClusterSnapshot
+from fedstate.scheduler.snapshot import ClusterSnapshot
 
 UNKNOWN = 50
 """Of a cluster whose resources are not known."""

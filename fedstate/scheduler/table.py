@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fedstate.api.placement import ClusterMembers
+from fedstate.scheduler.amounts import PODS, Amounts
 from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.scores import MOST, within
-from fedstate.scheduler.snapshot import PODS, Amounts, ClusterSnapshot
+from fedstate.scheduler.snapshot import ClusterSnapshot
 
 VECTOR_FROM = 50
 

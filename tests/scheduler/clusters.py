@@ -3,9 +3,10 @@
 from typing import Any
 
 from fedstate.kube.objects import KubeObject
+from fedstate.scheduler.amounts import Amounts
 from fedstate.scheduler.decision import Decision, View, decide
 from fedstate.scheduler.middleware import MONGODB
-from fedstate.scheduler.snapshot import Amounts, Fleet
+from fedstate.scheduler.snapshot import Fleet
 from tests.api.objects import instance
 
 ENABLED = [{"groupVersion": "middleware.fedstate.io/v1alpha1", "resources": [{"kind": "MongoDB", "name": "mongodbs"}]}]

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from fedstate.kube.objects import KubeObject
+from fedstate.scheduler.amounts import amount_text, members_that_fit, shortage
 from fedstate.scheduler.filters import Context, rejection
 from fedstate.scheduler.middleware import MONGODB
 from fedstate.scheduler.report import message_of, same_story, scheduled_condition, scheduling_status
-from fedstate.scheduler.snapshot import Fleet, amount_text, members_that_fit, shortage
+from fedstate.scheduler.snapshot import Fleet
 from tests.api.objects import instance
 from tests.scheduler.clusters import COMPLETE, LOST, ONE_CPU, cluster, decided, members_of
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from fedstate.api.federated import Toleration
+from fedstate.kube.objects import Key
 from fedstate.kube.records import Terms
 
 
@@ -18,6 +19,7 @@ class MemberShape:
     `request` by resource name in order, thousandths of a core for cpu and whole units for the rest, without zeros.
     `terms`: required node affinity, any of these, of which each means all of those; none means any node.
     `alone`: refuses a node on which there is another member of its instance.
+    `storage_class`: of the volume it claims, empty for the cluster's default one; None if it claims no volume.
     """
 
     request: tuple[tuple[str, int], ...]
@@ -55,3 +57,22 @@ class Rooms(Protocol):
 
     def why_not(self, shape: MemberShape) -> str:
         """Why not even one fits, in words that name the node's side and the amount: for `fits` of 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a source says of one cluster at one moment; it is laid over what the Cluster object says.
+
+    `rooms` None: the source knows no more than the sums, which it may replace. `allocatable` and `free`, in the units of
+    MemberShape.request, replace the sums resource by resource. `storage_classes` None: not known. `members`: how many
+    members of each instance (by namespace and name) the numbers count already, None if that is not known.
+    """
+
+    source: Source
+    rooms: Rooms | None = None
+    allocatable: Mapping[str, int] | None = None
+    free: Mapping[str, int] | None = None
+    zones: tuple[str, ...] | None = None
+    storage_classes: frozenset[str] | None = None
+    default_storage_class: bool = False
+    members: Mapping[Key, int] | None = None
