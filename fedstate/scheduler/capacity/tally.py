@@ -1,0 +1,136 @@
+"""A member cluster's nodes, pods and storage classes, taken in one by one, and read as one Reading.
+
+Pure. A pod costs no more than its own arithmetic, a reading one pass over the nodes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+from msgspec.structs import replace
+
+from fedstate.kube.objects import Key
+from fedstate.kube.records import NodeRecord, PodRecord, StorageClassRecord
+from fedstate.scheduler.capacity.arranging import Ints
+from fedstate.scheduler.capacity.matching import repelling
+from fedstate.scheduler.capacity.nodes import KNOWN, Load, NodeRooms, NodeSet, spread
+from fedstate.scheduler.capacity.rooms import Reading, Source
+
+MOST_WAITING_SHAPES = 100
+"""Pods without a node are laid onto nodes by what they ask for; of more different requests the largest ones are."""
+
+K = TypeVar("K")
+
+_ENDED = ("Succeeded", "Failed")
+_NOTHING = [0] * len(KNOWN)
+
+
+def waits(pod: PodRecord) -> bool:
+    """Whether the pod is still to be given a node."""
+    return not pod.node and not pod.deleting and pod.phase not in _ENDED
+
+
+class NodeTally:
+    """What is on the nodes of one cluster. The same record may be put again, in any order; unknown ones may be removed."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeRecord] = {}
+        self._classes: dict[str, StorageClassRecord] = {}
+        self._pods: dict[Key, PodRecord] = {}
+        self._used: dict[str, list[int]] = {}
+        self._waiting: dict[tuple[int, ...], int] = {}
+        self._members: dict[Key, int] = {}
+        self._set: NodeSet | None = None
+
+    def put_node(self, node: NodeRecord) -> None:
+        before = self._nodes.get(node.key.name)
+        self._nodes[node.key.name] = node
+        # A node writes its status every few minutes, and mostly nothing new in it.
+        if before is None or replace(before, resource_version=node.resource_version) != node:
+            self._set = None
+
+    def remove_node(self, name: str) -> None:
+        if self._nodes.pop(name, None) is not None:
+            self._set = None
+
+    def put_class(self, record: StorageClassRecord) -> None:
+        self._classes[record.key.name] = record
+        self._set = None
+
+    def remove_class(self, name: str) -> None:
+        if self._classes.pop(name, None) is not None:
+            self._set = None
+
+    def put_pod(self, pod: PodRecord) -> None:
+        self.remove_pod(pod.key)
+        if pod.counts or waits(pod):
+            self._pods[pod.key] = pod
+            self._count(pod, 1)
+
+    def remove_pod(self, key: Key) -> None:
+        before = self._pods.pop(key, None)
+        if before is not None:
+            self._count(before, -1)
+
+    def members_of(self, namespace: str, instance: str) -> int:
+        """The pods of the instance that take room or wait for a node."""
+        return self._members.get(Key(namespace, instance), 0)
+
+    def reading(self, *, since: datetime | None = None, note: str = "", knows_classes: bool = True) -> Reading:
+        """The cluster at this moment. Sums are over the nodes that are ready and not cordoned, whatever their taints."""
+        if self._set is None:
+            self._set = NodeSet(self._nodes.values(), self._classes.values())
+        nodes = self._set
+        free = self._free(nodes)
+        placed = self._settle(nodes, free)
+        waiting = sum(self._waiting.values())
+        notes = [note] if note else []
+        if waiting:
+            pods = f"{waiting} pod{'' if waiting == 1 else 's'}"
+            notes.append(f"{pods} without a node, {placed} counted where they may fit")
+        whole, left = nodes.whole[:, nodes.usable].sum(axis=1), np.maximum(free[:, nodes.usable], 0).sum(axis=1)
+        return Reading(
+            source=Source(kind="nodes", since=since, note="; ".join(notes)),
+            rooms=NodeRooms(nodes, free),
+            allocatable=dict(zip(KNOWN, whole.tolist(), strict=True)),
+            free=dict(zip(KNOWN, left.tolist(), strict=True)),
+            zones=tuple(sorted({node.zone for node in nodes.nodes if node.zone})) or None,
+            storage_classes=frozenset(self._classes) if knows_classes else None,
+            default_storage_class=any(record.default for record in self._classes.values()),
+            members=dict(self._members),
+        )
+
+    def _free(self, nodes: NodeSet) -> Ints:
+        used = [self._used.get(node.key.name, _NOTHING) for node in nodes.nodes]
+        taken: Ints = np.array(used, dtype=np.int64).reshape(-1, len(KNOWN)).T
+        return nodes.whole - taken
+
+    def _settle(self, nodes: NodeSet, free: Ints) -> int:
+        """Pods without a node go before members that are yet to come; how many found one."""
+        if not self._waiting:
+            return 0
+        untainted = np.array([repelling(node, ()) is None for node in nodes.nodes], dtype=np.bool_)
+        largest = sorted(self._waiting.items(), reverse=True)[:MOST_WAITING_SHAPES]
+        return sum(spread(free, Load((1, *amounts), nodes.usable & untainted, count)) for amounts, count in largest)
+
+    def _count(self, pod: PodRecord, sign: int) -> None:
+        amounts = (pod.cpu_millis, pod.memory_bytes, pod.storage_bytes)
+        if pod.node:
+            used = self._used.setdefault(pod.node, list(_NOTHING))
+            used[0] += sign
+            for row, amount in enumerate(amounts, 1):
+                used[row] += sign * amount
+            if not used[0]:
+                del self._used[pod.node]
+        else:
+            _add(self._waiting, amounts, sign)
+        if pod.instance:
+            _add(self._members, Key(pod.key.namespace, pod.instance), sign)
+
+
+def _add(counts: dict[K, int], key: K, sign: int) -> None:
+    counts[key] = counts.get(key, 0) + sign
+    if not counts[key]:
+        del counts[key]
