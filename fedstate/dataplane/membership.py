@@ -182,12 +182,22 @@ class _Transition:
                 blocked.append(_cannot_add(member, probe))
 
     def _arbiter_additions(self, missing: list[PlanMember], votes_pending: bool, blocked: list[Wait]) -> Iterator[Step]:
-        """An arbiter is a voter from its first moment, so it comes when the set can bear one that does not answer yet."""
+        """An arbiter is a voter from its first moment, so it comes when the set can bear one that does not answer yet.
+
+        The server refuses a second one: the old one goes when the new one answers, the data-bearing members being in.
+        """
+        former = next((m for m in self._config.members if m.arbiter_only and m.host not in self._planned), None)
         for member in missing:
             probe = self._view.probes.get(member.host, Probe.UNREACHABLE)
             bearable = self._now.healthy >= majority(self._now.total + 1) or not votes_pending
             if probe not in (Probe.EMPTY, Probe.SAME_SET):
                 blocked.append(_cannot_add(member, probe))
+            elif former is not None:
+                after = self._voters([other for other in self._config.members if other is not former])
+                if self._is_safe(after):
+                    yield RemoveMember(host=former.host)
+                else:
+                    blocked.append(_too_few(former.host, after))
             elif bearable and self._now.total < MAX_VOTERS:
                 yield AddMember(member=member)
             else:

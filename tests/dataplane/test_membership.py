@@ -249,6 +249,25 @@ def test_dead_members_are_replaced_before_they_are_removed() -> None:
     assert max(i for i, kind in enumerate(kinds) if kind is AddMember) < kinds.index(RemoveMember)
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_an_arbiter_that_is_replaced_leaves_just_before_the_new_one_comes(alive: bool) -> None:
+    before = plan_of(*(member(n) for n in range(4)), member(4, arbiter=True))
+    mongos = FakeSet()
+    for planned in before.members:
+        mongos.add(planned.host)
+    assert isinstance(travel(mongos, before).end, Settled)
+    mongos.mongods["h4:27017"].up = alive
+    target = plan_of(*(member(n) for n in range(4)), member(5, arbiter=True))
+    unreached = travel(mongos, target)
+    assert isinstance(unreached.end, Wait)
+    assert unreached.steps == [], "the old one stays for as long as the new one does not answer"
+    mongos.add("h5:27017")
+    journey = travel(mongos, target)
+    assert isinstance(journey.end, Settled)
+    assert live_layout(mongos) == planned_layout(target)
+    assert [type(step) for step in journey.steps[:2]] == [RemoveMember, AddMember]
+
+
 def test_a_member_of_another_set_is_not_added() -> None:
     plan = plan_of(member(0))
     mongos = started(plan)

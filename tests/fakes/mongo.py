@@ -246,6 +246,7 @@ class FakeSet:
             "arbiters vote with priority 0": any(
                 m.get("arbiterOnly") and (not m.get("votes", 1) or m.get("priority", 0)) for m in members
             ),
+            "one arbiter": sum(bool(m.get("arbiterOnly")) for m in members) > 1,
             "unique numbers": len({m["_id"] for m in members}) != len(members),
             "unique hosts": len({m["host"] for m in members}) != len(members),
             "the primary stays electable": not any(m["host"] == host and m.get("priority", 1) > 0 for m in members),
