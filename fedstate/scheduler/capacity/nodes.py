@@ -6,7 +6,7 @@ Pure. Knows nodes as they were at one moment, and nothing of where that knowledg
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,8 @@ class NodeSet:
         )
 
 
-class Load(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Load:
     """`count` pods with these amounts each, by the rows of KNOWN, for the nodes of the mask."""
 
     amounts: tuple[int, ...]
@@ -80,7 +81,7 @@ class Load(NamedTuple):
 
     def fits(self, free: Ints) -> Ints:
         """How many of these pods each node takes."""
-        counts = free[0].copy()
+        counts: Ints = free[0].copy()
         for row, amount in enumerate(self.amounts):
             if row and amount:
                 np.minimum(counts, free[row] // amount, out=counts)
@@ -119,9 +120,20 @@ class NodeRooms:
         self.free = free
         self._clash = clash
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both know the same nodes with the same free amounts, as readings between two changes do."""
+        return (
+            isinstance(other, NodeRooms)
+            and self.nodes is other.nodes
+            and self._clash == other._clash
+            and np.array_equal(self.free, other.free)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
     def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:
         loads = [self._load(shape, count) for shape, count in _ordered(booked)]
-        loads = [load._replace(count=min(load.count, int(load.fits(self.free).sum()))) for load in loads]
+        loads = [replace(load, count=min(load.count, int(load.fits(self.free).sum()))) for load in loads]
         loads = [load for load in loads if load.count]
         if not loads or self._clash:
             return self

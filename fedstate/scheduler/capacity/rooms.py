@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +28,15 @@ class MemberShape:
     tolerations: tuple[Toleration, ...] = ()
     alone: bool = False
     storage_class: str | None = None
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        parts = (self.request, self.node_selector, self.terms, self.tolerations, self.alone, self.storage_class)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        """Once for all: bookings are kept by shape."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
