@@ -295,9 +295,19 @@ class Observed:
                 return member.state_name if member.healthy else "DOWN"
         report = self.own_report(cluster)
         if report is None or not self.alive(cluster):
-            return "UNKNOWN"
+            return "DOWN" if self._missed_by_primary(host) else "UNKNOWN"
         role = next((member.role for member in report.members if member.host == host), "")
         return role or "UNKNOWN"
+
+    def _missed_by_primary(self, host: str) -> bool:
+        """Whether the data plane beside the primary says that the set has lost sight of the member."""
+        for cluster in self.reports:
+            report = self.own_report(cluster)
+            if report is None or not self.alive(cluster) or not any(member.role == "PRIMARY" for member in report.members):
+                continue
+            entries = report.status.get("replset") or ()
+            return any(entry.get("name") == host and not entry.get("health") for entry in entries)
+        return False
 
     def serving(self, host: str, cluster: str) -> bool:
         return self.role_of(host, cluster) in SERVING_ROLES

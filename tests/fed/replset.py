@@ -103,6 +103,8 @@ class ReplicaSet:
         for live, member in sorted(pairs, key=lambda pair: pair[1].votes, reverse=True):
             if live.votes == member.votes or not live.synced or (live.host == self.primary and not member.votes):
                 continue
+            if member.votes and sum(other.votes for other in self.config) >= 7:
+                continue
             before, live.votes = live.votes, member.votes
             if self._majority_up(self.config):
                 live.priority = member.priority
