@@ -1,20 +1,21 @@
-"""Reads the caches, decides, and writes the decision: the annotation in one request, then what it was based on.
+"""Reads the caches, decides, and writes the decision: first the annotation, in one request; then, in a later pass, its story.
 
 One per middleware. Writes nothing of the spec, and nothing at all for instances of another scheduler.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fedstate.api.conditions import Condition, ConditionType, conditions_of, find_condition, with_condition
+from fedstate.api.conditions import Condition, ConditionType, Reason, conditions_of, find_condition, with_condition
 from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, DEFAULT_SCHEDULER_NAME, FIELD_MANAGER_SCHEDULER
 from fedstate.api.placement import Placement
 from fedstate.control.reconciler import DONE, Result
 from fedstate.errors import TerminalError
 from fedstate.kube.client import KubeClient
+from fedstate.kube.errors import ApiError, ServerError
 from fedstate.kube.events import EventRecorder
 from fedstate.kube.objects import Key, KubeObject, generation_of, key_of, name_of, namespace_of, resource_version_of, uid_of
 from fedstate.kube.store import Store
@@ -24,11 +25,16 @@ from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.metrics import decided
 from fedstate.scheduler.middleware import Demand, Middleware
 from fedstate.scheduler.report import same_story, scheduled_condition, scheduling_status
+from fedstate.scheduler.turns import Stories
+from fedstate.scheduler.waiting import Waiting
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN = 30.0
-"""Seconds until an instance without a place is tried again, should no change of a cluster have done so before."""
+LOOK_AGAIN = 300.0
+"""Seconds until an instance without a place is tried again, should no change have done so before; kube-scheduler's safety net."""
+
+LOOK_AGAIN_AWAITED = 15.0
+"""The same for one that waits for the first report of a cluster, since that wait ends by time alone."""
 
 STALE_CACHE = 0.2
 """Seconds until the cache should have seen our own write."""
@@ -39,7 +45,10 @@ def _utc_now() -> datetime:
 
 
 class SchedulerReconciler:
-    """Places instances of one middleware. The engine and the ledger may be shared with the reconcilers of others."""
+    """Places instances of one middleware. The engine and the ledger may be shared with the reconcilers of others.
+
+    `waiting` and `stories` are for whoever asks the queue for what they hold when its time has come.
+    """
 
     def __init__(
         self, client: KubeClient, events: EventRecorder, middleware: Middleware, instances: Store, engine: Engine, ledger: Ledger
@@ -50,16 +59,23 @@ class SchedulerReconciler:
         self._instances = instances
         self._engine = engine
         self._ledger = ledger
-        self._waiting: dict[Key, None] = {}
+        self.waiting = Waiting(lambda demand: engine.room(demand, middleware.template, now=self.monotonic()))
+        self.stories = Stories()
         self._written: dict[Key, int] = {}
+        self._sent: dict[Key, str] = {}
+        self._told: dict[Key, Mapping[str, Any]] = {}
+        self._unsure: set[Key] = set()
         self._acquainted = False
         self.monotonic: Callable[[], float] = time.monotonic
         self.now: Callable[[], datetime] = _utc_now
 
-    @property
-    def waiting(self) -> Iterable[Key]:
-        """The instances for which there was no place at their last look."""
-        return tuple(self._waiting)
+    def sent(self, key: Key) -> str | None:
+        """The result that this process has last written for an instance, or is about to."""
+        return self._sent.get(key)
+
+    def told(self, key: Key) -> Mapping[str, Any] | None:
+        """The same of `status.scheduling`."""
+        return self._told.get(key)
 
     async def reconcile(self, key: Key) -> Result:
         self._get_acquainted()
@@ -73,32 +89,44 @@ class SchedulerReconciler:
         try:
             demand = self._middleware.demand_of(obj)
         except TerminalError as error:
-            self._waiting.pop(key, None)
+            self.waiting.discard(key)
             await self._refuse(obj, error)
             raise
         running = self._middleware.running_of(obj)
         if demand.deleting or demand.scheduler_name != DEFAULT_SCHEDULER_NAME:
-            self._waiting.pop(key, None)
+            self.waiting.discard(key)
             self._observe(key, demand.current, demand, running)
             return DONE
         return await self._place(key, obj, demand, running)
 
     async def _place(self, key: Key, obj: KubeObject, demand: Demand, running: Mapping[str, int]) -> Result:
+        """A placement to write is all that this pass writes; its story is left to a later one."""
         self._observe(key, demand.current, demand, running)
         began = time.perf_counter()
-        decision = self._engine.decide(demand, self._middleware.template, now=self.monotonic(), today=self.now(), explain=True)
+        explained = demand.current is not None  # then there is nearly always nothing to place, and only something to tell
+        decision = self._decide(demand, explain=explained)
+        if decision.placement is not None and decision.placement != demand.current:
+            self._observe(key, decision.placement, demand, running)
+            decided(self._middleware.instances.plural, Reason.PLACED, time.perf_counter() - began)
+            self.waiting.discard(key)
+            await self._write_placement(key, obj, demand, decision.placement)
+            return DONE
+        if not explained:
+            decision = self._decide(demand, explain=True)
         scheduling = scheduling_status(demand, decision)
         condition = scheduled_condition(demand, decision, scheduling["message"])
         decided(self._middleware.instances.plural, condition.reason, time.perf_counter() - began)
-        if decision.placement is not None and decision.placement != demand.current:
-            self._observe(key, decision.placement, demand, running)
-            await self._write_placement(key, obj, decision.placement)
+        if decision.complete and not decision.stuck:
+            self.waiting.discard(key)
+        else:
+            self.waiting.add(key, demand, decision)
         await self._write_status(key, obj, decision, condition, scheduling)
         if decision.complete:
-            self._waiting.pop(key, None)
             return DONE
-        self._waiting[key] = None
-        return Result(requeue_after=LOOK_AGAIN)
+        return Result(requeue_after=LOOK_AGAIN_AWAITED if decision.awaited else LOOK_AGAIN)
+
+    def _decide(self, demand: Demand, *, explain: bool) -> Decision:
+        return self._engine.decide(demand, self._middleware.template, now=self.monotonic(), today=self.now(), explain=explain)
 
     def _get_acquainted(self) -> None:
         """Before the first decision, everything that is placed already has to be in the ledger."""
@@ -119,15 +147,36 @@ class SchedulerReconciler:
 
     def _forget(self, key: Key) -> None:
         self._ledger.forget(key)
-        self._waiting.pop(key, None)
+        self.waiting.discard(key)
+        self.stories.drop(key)
         self._written.pop(key, None)
+        self._sent.pop(key, None)
+        self._told.pop(key, None)
+        self._unsure.discard(key)
 
-    async def _write_placement(self, key: Key, obj: KubeObject, placement: Placement) -> None:
-        """Bound to the uid: an instance of the same name that came in between is another one, and refused."""
-        result = placement.to_annotation()
-        intent = {"metadata": _identity(obj) | {"annotations": {ANNOTATION_SCHEDULER_RESULT: result}}}
-        answer = await self._client.apply(self._middleware.instances, intent, field_manager=FIELD_MANAGER_SCHEDULER)
+    async def _write_placement(self, key: Key, obj: KubeObject, demand: Demand, placement: Placement) -> None:
+        """Bound to the uid: an instance of the same name that came in between is another one, and refused.
+
+        After a request without an answer nobody knows which placement counts, so the next one is bound to what the cache holds.
+        A placement that was refused is booked off again.
+        """
+        result, unsure = placement.to_annotation(), key in self._unsure
+        intent: KubeObject = {"metadata": _identity(obj) | {"annotations": {ANNOTATION_SCHEDULER_RESULT: result}}}
+        if unsure:
+            intent["metadata"]["resourceVersion"] = resource_version_of(obj)
+        self._sent[key] = result
+        self._unsure.add(key)
+        try:
+            with self.stories.writing():
+                answer = await self._client.apply(self._middleware.instances, intent, field_manager=FIELD_MANAGER_SCHEDULER)
+        except ApiError as error:
+            if not unsure and not isinstance(error, ServerError):
+                self._unsure.discard(key)
+                self._observe(key, demand.current, demand, self._middleware.running_of(obj))
+            raise
+        self._unsure.discard(key)
         self._written[key] = int(resource_version_of(answer))
+        self.stories.hold(key)
         _log.info("placed", extra={"object": str(key), "placement": result})
 
     async def _refuse(self, obj: KubeObject, error: TerminalError) -> None:
@@ -145,7 +194,8 @@ class SchedulerReconciler:
         self, key: Key, obj: KubeObject, decision: Decision, condition: Condition, scheduling: dict[str, Any]
     ) -> None:
         before = (obj.get("status") or {}).get("scheduling")
-        if decision.complete and before is not None and same_story(before, scheduling):
+        settled = decision.complete or decision.held is not None or bool(decision.awaited)
+        if settled and before is not None and same_story(before, scheduling):
             scheduling = before
         await self._apply_status(key, obj, condition, scheduling)
 
@@ -158,7 +208,7 @@ class SchedulerReconciler:
             return
         status: dict[str, Any] = {"conditions": [after.to_object()]}
         if scheduling is not None:
-            status["scheduling"] = scheduling
+            status["scheduling"] = self._told[key] = scheduling
         intent = {"metadata": _identity(obj), "status": status}
         answer = await self._client.apply(
             self._middleware.instances, intent, subresource="status", field_manager=FIELD_MANAGER_SCHEDULER

@@ -76,6 +76,10 @@ class Control:
         self.put(live)
         return live
 
+    async def place_and_tell(self, key: Key = ORDERS) -> None:
+        await self.scheduler.reconcile(key)
+        await self.scheduler.reconcile(key)
+
     def event(self, obj: KubeObject, type: str, reason: str, note: str, *, action: str = "") -> None:
         self.told.append((type, reason))
 
@@ -92,10 +96,13 @@ def control() -> Control:
     return Control()
 
 
-async def test_a_new_instance_gets_one_annotation_write_and_one_status_write(control: Control) -> None:
+async def test_a_new_instance_gets_one_annotation_write_and_in_the_next_pass_one_status_write(control: Control) -> None:
     for name in "abc":
         control.fleet.put(cluster(name))
     control.put(instance(ONE_CPU))
+    assert await control.scheduler.reconcile(ORDERS) == DONE
+    assert [subresource for subresource, _ in control.writes] == [""]
+    assert (len(control.scheduler.stories), control.told) == (1, [])
     assert await control.scheduler.reconcile(ORDERS) == DONE
     assert [subresource for subresource, _ in control.writes] == ["", "status"]
     assert control.result() == (
@@ -108,7 +115,7 @@ async def test_a_new_instance_gets_one_annotation_write_and_one_status_write(con
 async def test_a_settled_instance_is_not_written_again(control: Control) -> None:
     control.fleet.put(cluster("a"))
     control.put(instance(ONE_CPU))
-    await control.scheduler.reconcile(ORDERS)
+    await control.place_and_tell()
     control.writes.clear()
     control.fleet.put(cluster("a", used="9"))
     control.fleet.put(cluster("b"))
@@ -236,7 +243,7 @@ async def test_the_loss_of_a_cluster_is_reported_once_and_moves_nothing(control:
     for name in "abc":
         control.fleet.put(cluster(name))
     control.put(instance(ONE_CPU))
-    await control.scheduler.reconcile(ORDERS)
+    await control.place_and_tell()
     before = control.result()
     control.writes.clear()
     control.fleet.put(cluster("b", conditions=[LOST]))
