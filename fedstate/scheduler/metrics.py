@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 ATTEMPTS = Counter(
     "fedstate_scheduler_schedule_attempts_total",
@@ -14,6 +14,16 @@ DURATION = Histogram(
     "From a demand to the decision and its explanation, writes excluded.",
     ["kind"],
     buckets=(0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1),
+)
+MEMBERS = Gauge(
+    "fedstate_scheduler_members",
+    "Member clusters whose nodes and pods are to be watched (watched), and those whose changes arrive (synced).",
+    ["state"],
+)
+READING_AGE = Gauge(
+    "fedstate_scheduler_reading_age_seconds",
+    "Seconds since the watches of a member cluster's nodes and pods were last seen to be alive; NaN if they never were.",
+    ["cluster"],
 )
 
 

@@ -386,8 +386,14 @@ def selected(obj: KubeObject, target: Target, labels: str, fields: str) -> bool:
         name, _, value = requirement.partition("=")
         if name not in labels_of(obj) or (value and labels_of(obj)[name] != value.removeprefix("=")):
             return False
-    known = {"metadata.name": key.name, "metadata.namespace": key.namespace}
-    return all(known.get(pair.partition("=")[0]) == pair.partition("=")[2] for pair in filter(None, fields.split(",")))
+    for requirement in filter(None, fields.split(",")):
+        path, _, value = requirement.replace("!=", "=").partition("=")
+        found: Any = obj
+        for part in path.split("."):
+            found = (found or {}).get(part) or ""
+        if (found == value) == ("!=" in requirement):
+            return False
+    return True
 
 
 def status_object(status: int, reason: str, message: str) -> KubeObject:
