@@ -33,11 +33,11 @@ class Instance:
     namespace: str
     name: str
 
-    async def create(self, members: int) -> KubeObject:
-        """kubectl apply, and wait for Health."""
+    async def create(self, members: int, spec: KubeObject | None = None) -> KubeObject:
+        """kubectl apply, with whatever else of the spec, and wait for Health."""
         wanted = demo.manifest(members)
         wanted["metadata"] = {"name": self.name, "namespace": self.namespace}
-        wanted["spec"]["resource"] = {"requests": {"cpu": "100m", "memory": "128Mi"}}
+        wanted["spec"] |= {"resource": {"requests": {"cpu": "100m", "memory": "128Mi"}}} | (spec or {})
         await self.system.kubectl("create", "namespace", self.namespace)
         await self.system.kubectl("apply", "-f", "-", stdin=json.dumps(wanted))
         return await self.healthy(members)
@@ -73,6 +73,10 @@ class Instance:
         """kubectl patch --type=merge of the spec."""
         patch = json.dumps({"spec": spec})
         await self.system.kubectl("-n", self.namespace, "patch", f"mcm/{self.name}", "--type=merge", "-p", patch)
+
+    async def annotate(self, annotation: str, text: str) -> None:
+        """kubectl annotate --overwrite."""
+        await self.system.kubectl("-n", self.namespace, "annotate", f"mcm/{self.name}", f"{annotation}={text}", "--overwrite")
 
     async def password(self) -> str:
         """The administrator's password."""
