@@ -124,7 +124,7 @@ def by_plain_form(fleet: Fleet, wanted: list[Demand]) -> Iterator[Decision]:
     for number, demand in enumerate(wanted):
         decision = decide(demand, TEMPLATE, book.view(0.0, today), profile)
         if decision.placement is not None:
-            ledger.observe(Key("ns", str(number)), decision.placement.members, demand.request, {}, 0.0)
+            ledger.observe(Key("ns", str(number)), decision.placement.members, demand.shape, {}, 0.0)
         yield decision
 
 
@@ -134,7 +134,7 @@ def by_engine(fleet: Fleet, wanted: list[Demand]) -> Iterator[Decision]:
         decision = engine.decide(demand, TEMPLATE, now=0.0)
         if decision.placement is not None:
             for entry in decision.placement.clusters:
-                engine.charge(entry.cluster, demand.request, entry.members)
+                engine.charge(entry.cluster, demand.shape, entry.members)
         yield decision
 
 
@@ -143,7 +143,7 @@ def explained(fleet: Fleet, wanted: list[Demand]) -> Iterator[Decision]:
     engine = Engine(fleet, ledger, default_profile())
     for number, demand in enumerate(wanted):
         key = Key("ns", str(number))
-        ledger.observe(key, {}, demand.request, {}, 0.0)
+        ledger.observe(key, {}, demand.shape, {}, 0.0)
         began = time.perf_counter()
         decision = engine.decide(demand, TEMPLATE, now=0.0, explain=True)
         status = scheduling_status(demand, decision)
@@ -151,7 +151,7 @@ def explained(fleet: Fleet, wanted: list[Demand]) -> Iterator[Decision]:
         decided("multicloudmongodbs", condition.reason, time.perf_counter() - began)
         if decision.placement is not None:
             decision.placement.to_annotation()
-            ledger.observe(key, decision.placement.members, demand.request, {}, 0.0)
+            ledger.observe(key, decision.placement.members, demand.shape, {}, 0.0)
         yield decision
 
 

@@ -3,14 +3,17 @@
 Pure. Knows nothing of how the decision is written down or told. `decide` is the plain form; `engine` decides the same, faster.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, members_that_fit, shortage
 from fedstate.scheduler.assignment import Assignment, Candidate, assign
+from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 from fedstate.scheduler.filters import CLUSTER_EXISTS, MEMBERS_PER_CLUSTER, RESOURCES_FIT, Context, excluded, rejection
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.profile import Profile, default_profile
@@ -21,14 +24,41 @@ from fedstate.scheduler.snapshot import ClusterSnapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The clusters as one decision sees them: snapshots in the order of names, VIPs, what is reserved in each, and which
-    have just joined and will report any moment.
+    """The clusters as one decision sees them: snapshots in the order of names, VIPs, what is reserved in each (as amounts, and
+    as members by their shapes), and which have just joined and will report any moment.
     """
 
     clusters: tuple[ClusterSnapshot, ...]
     vip_owners: Mapping[str, tuple[str, ...]]
     reserved: Mapping[str, Amounts]
     expected: frozenset[str] = frozenset()
+    booked: Mapping[str, Mapping[MemberShape, int]] = field(default_factory=dict)
+
+    def left(self, cluster: ClusterSnapshot) -> Left:
+        rooms = cluster.rooms
+        return Left(
+            free=remaining(cluster.free, self.reserved.get(cluster.name)),
+            rooms=None if rooms is None else rooms.beside(self.booked.get(cluster.name, {})),
+        )
+
+
+class Left(NamedTuple):
+    """What is left of a cluster after all that is given away there: by its sums, and by its finer reading, where it has them."""
+
+    free: Amounts | None
+    rooms: Rooms | None = None
+
+    def room(self, demand: Demand) -> int | None:
+        """How many members more there is room for; None if nothing limits them."""
+        sums = None if self.free is None else members_that_fit(self.free, demand.request)
+        finer = None if self.rooms is None else self.rooms.fits(demand.shape)
+        return finer if sums is None else sums if finer is None else min(sums, finer)
+
+    def why_not(self, demand: Demand) -> str:
+        """Why not even one, where `room` is 0."""
+        if self.free is not None and members_that_fit(self.free, demand.request) == 0:
+            return f"{shortage(self.free, demand.request)} (spec.resource)"
+        return self.rooms.why_not(demand.shape) if self.rooms is not None else ""
 
 
 class Verdict(NamedTuple):
@@ -144,20 +174,25 @@ def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, *, evacuati
 
 def verdicts_of(demand: Demand, template: Resource, view: View, profile: Profile) -> tuple[Verdict, ...]:
     """Of every cluster in the order of names, and of those that are gone and still carry members."""
-    context = Context(spread=demand.spread, template=template, vip_owners=view.vip_owners)
+    context = context_of(demand, template, view.vip_owners)
     current = demand.current.members if demand.current else {}
     verdicts = []
     for cluster in view.clusters:
-        free = remaining(cluster.free, view.reserved.get(cluster.name))
+        left = view.left(cluster)
+        free = left.free
         shares = (
             None if free is None or cluster.allocatable is None else free_shares(cluster.allocatable, free, profile.resources)
         )
         points = profile.liked(cluster, context) + profile.resourced(shares)
         refusal = rejection(cluster, context, profile.filters)
-        verdicts.append(judged(cluster, demand, current.get(cluster.name), free, (refusal, points, profile.total_weight)))
+        verdicts.append(judged(cluster, demand, current.get(cluster.name), left, (refusal, points, profile.total_weight)))
     known = {cluster.name for cluster in view.clusters}
     verdicts += [gone(name, demand, current[name]) for name in sorted(set(current) - known)]
     return tuple(verdicts)
+
+
+def context_of(demand: Demand, template: Resource, vip_owners: Mapping[str, tuple[str, ...]]) -> Context:
+    return Context(spread=demand.spread, template=template, vip_owners=vip_owners, storage_class=demand.shape.storage_class)
 
 
 def gone(name: str, demand: Demand, current: int) -> Verdict:
@@ -180,7 +215,7 @@ def judged(
     cluster: ClusterSnapshot,
     demand: Demand,
     carried: int | None,
-    free: Amounts | None,
+    left: Left,
     found: tuple[tuple[str, str] | None, int, int],
 ) -> Verdict:
     """The verdict on a cluster that carries so many members (None: it is not in the placement), by what filters and scores
@@ -188,9 +223,9 @@ def judged(
     """
     refusal, points, weights = found
     current, most = carried or 0, demand.spread.max_members_per_cluster
-    room = None if free is None else members_that_fit(free, demand.request)
-    if refusal is None and room == 0 and free is not None:
-        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {shortage(free, demand.request)} (spec.resource)"
+    room = left.room(demand)
+    if refusal is None and room == 0:
+        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {left.why_not(demand)}"
     if most is not None:
         room = max(0, most - current) if room is None else max(0, min(room, most - current))
         if refusal is None and room == 0:

@@ -10,10 +10,22 @@ from datetime import datetime
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
-from fedstate.scheduler.amounts import Amounts, members_that_fit
+from fedstate.scheduler.amounts import Amounts
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
-from fedstate.scheduler.decision import Decision, Verdict, View, awaited_of, candidate_of, concluded, decide, gone, judged
-from fedstate.scheduler.filters import Context
+from fedstate.scheduler.capacity.rooms import MemberShape
+from fedstate.scheduler.decision import (
+    Decision,
+    Left,
+    Verdict,
+    View,
+    awaited_of,
+    candidate_of,
+    concluded,
+    context_of,
+    decide,
+    gone,
+    judged,
+)
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.profile import Profile
@@ -37,7 +49,7 @@ class Engine:
         self._vector = vector
         self._now = 0.0
         self._shapes: OrderedDict[Hashable, Shape] = OrderedDict()
-        self._table = Table((), self._reserved, profile, vector=vector)
+        self._table = Table((), self._reserved, ledger.booked, profile, vector=vector)
         self._begun = False
         ledger.on_change = self.charge
 
@@ -63,11 +75,12 @@ class Engine:
             vip_owners=self._fleet.vip_owners,
             reserved={cluster.name: self._ledger.reserved(cluster.name, now) for cluster in clusters},
             expected=self._fleet.expected(today),
+            booked={cluster.name: dict(self._ledger.booked(cluster.name)) for cluster in clusters},
         )
 
-    def charge(self, cluster: str, request: Amounts, members: int) -> None:
-        """So many members with this request take their resources there; the ledger says so of every booking."""
-        self._table.charge(cluster, request, members)
+    def charge(self, cluster: str, shape: MemberShape, members: int) -> None:
+        """So many members of the shape take their resources there; the ledger says so of every booking."""
+        self._table.charge(cluster, shape, members)
 
     def _reserved(self, cluster: str) -> Amounts:
         return self._ledger.reserved(cluster, self._now)
@@ -79,7 +92,7 @@ class Engine:
         if change.members or not self._begun or len(self._table.rejudged) > MOST_REJUDGED:
             self._begun = True
             self._shapes.clear()
-            self._table = Table(self._fleet.clusters, self._reserved, self.profile, vector=self._vector)
+            self._table = Table(self._fleet.clusters, self._reserved, self._ledger.booked, self.profile, vector=self._vector)
             return
         for name in change.verdicts | change.resources:
             cluster = self._fleet.get(name)
@@ -97,12 +110,13 @@ class Engine:
             spread.cluster_names,
             spread.exclude_cluster_names,
             spread.tolerations,
+            demand.shape.storage_class,
         )
         shape = self._shapes.get(key)
         if shape is None:
             if len(self._shapes) >= MOST_SHAPES:
                 self._shapes.popitem(last=False)
-            context = Context(spread=spread, template=template, vip_owners=self._fleet.vip_owners)
+            context = context_of(demand, template, self._fleet.vip_owners)
             shape = self._shapes[key] = Shape(context, self._table)
         else:
             self._shapes.move_to_end(key)
@@ -120,7 +134,7 @@ class _Question:
         self._table = table
         self._shape = shape
         self._demand = demand
-        self._needs = table.needs(demand.request)
+        self._needs = table.needs(demand.shape)
         current = demand.current.members if demand.current is not None else {}
         self._carriers = [self._carrier(name, count) for name, count in sorted(current.items())]
 
@@ -132,7 +146,7 @@ class _Question:
     def room(self) -> int | None:
         table, demand = self._table, self._demand
         most, carried = demand.spread.max_members_per_cluster, demand.current.members if demand.current is not None else {}
-        rooms = table.capacities(self._needs, demand.request)
+        rooms = table.capacities(self._needs, demand.shape)
         total = 0
         for row in Scan(table, table.keys(self._shape, self._needs)).open_rows():
             room = rooms[row]
@@ -208,7 +222,7 @@ class _Question:
         if divide.even:
             return {}
         most, members = self._demand.spread.max_members_per_cluster, self._demand.members
-        capacities = self._table.capacities(self._needs, self._demand.request)
+        capacities = self._table.capacities(self._needs, self._demand.shape)
         weights = {}
         for row in scan.open_rows():
             capacity = capacities[row]
@@ -239,8 +253,8 @@ class _Question:
 
     def _room(self, row: int) -> int | None:
         """How many members a row takes that carries none."""
-        free, most = self._table.free[row], self._demand.spread.max_members_per_cluster
-        room = None if free is None else members_that_fit(free, self._demand.request)
+        most = self._demand.spread.max_members_per_cluster
+        room = self._left(row).room(self._demand)
         if most is None:
             return room
         return most if room is None else min(room, most)
@@ -269,7 +283,10 @@ class _Question:
     def _verdict(self, row: int, carried: int | None) -> Verdict:
         table, shape = self._table, self._shape
         found = shape.refusal(row, table), table.scored(row, shape), table.weight
-        return judged(table.snapshots[row], self._demand, carried, table.free[row], found)
+        return judged(table.snapshots[row], self._demand, carried, self._left(row), found)
+
+    def _left(self, row: int) -> Left:
+        return Left(self._table.free[row], self._table.slots.rooms(row))
 
     def _told(self, decision: Decision) -> Decision:
         """With the verdicts on clusters that carry or will carry members, the first feasible ones and the first by name."""

@@ -109,7 +109,7 @@ def _book(obj: KubeObject, ledger: Ledger, middleware: Middleware) -> None:
         return
     if demand.current is not None:
         planned = {entry.cluster: entry.members + int(entry.arbiter) for entry in demand.current.clusters}
-        ledger.observe(key_of(obj), planned, demand.request, middleware.running_of(obj), 0.0)
+        ledger.observe(key_of(obj), planned, demand.shape, middleware.running_of(obj), 0.0)
 
 
 def _scores(verdict: Verdict, context: Context, view: View, profile: Profile) -> dict[str, int]:

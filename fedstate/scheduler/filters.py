@@ -12,12 +12,14 @@ from fedstate.kube.resources import Resource
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 NO_VIP = f"no VIP (set label vip or annotation {ANNOTATION_VIP} of the Cluster)"
+CLASSES_NAMED = 5
 _REPELLING = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """All that a rule may read beside the cluster: what the owner allows, the kind to serve, and whose VIP is whose.
+    """All that a rule may read beside the cluster: what the owner allows, the kind to serve, whose VIP is whose, and the storage
+    class of the members' volumes (empty for the default one, None if they have none).
 
     Verdicts are remembered for every such question, so nothing else of an instance is here.
     """
@@ -25,6 +27,7 @@ class Context:
     spread: SpreadConstraints
     template: Resource
     vip_owners: Mapping[str, tuple[str, ...]]
+    storage_class: str | None = None
 
 
 Rule = Callable[[ClusterSnapshot, Context], str | None]
@@ -84,6 +87,21 @@ def api_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
     return None
 
 
+def class_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
+    """Says nothing of a cluster whose storage classes are not known."""
+    known, wanted = cluster.storage_classes, context.storage_class
+    if known is None or wanted is None or wanted in known or (not wanted and cluster.default_storage_class):
+        return None
+    others = ", ".join(sorted(known)[:CLASSES_NAMED]) + (" and more" if len(known) > CLASSES_NAMED else "")
+    field = "spec.storage.storageClass"
+    if wanted:
+        other = f"name one that it has: {others}" if others else "it has none at all"
+        return f"has no StorageClass {wanted} (create it there, or change {field}; {other})"
+    if not others:
+        return f"has no StorageClass, and {field} names none (create one there)"
+    return f"has no default StorageClass, and {field} names none (name one there, it has {others}, or make one its default)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """A rule under the name that profiles and explanations use. It reads neither resources nor readings of a clock."""
@@ -100,10 +118,11 @@ FILTERS: tuple[Filter, ...] = (
     Filter(name="TaintToleration", rule=repelled),
     Filter(name="ClusterAddress", rule=no_address),
     Filter(name="APIEnablement", rule=api_missing),
+    Filter(name="StorageClass", rule=class_missing),
 )
 """In the order in which a cluster is judged; the first rule that rejects it is the one that is reported."""
 
-OPTIONAL = ("TaintToleration", "APIEnablement")
+OPTIONAL = ("TaintToleration", "APIEnablement", "StorageClass")
 """The built-in filters that a profile may leave out; without the others a placement could not work."""
 
 RESOURCES_FIT, MEMBERS_PER_CLUSTER, CLUSTER_EXISTS = "ResourcesFit", "MembersPerCluster", "ClusterExists"

@@ -4,24 +4,30 @@ Karmada sums up a cluster's pods every few seconds; between a decision and the s
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fedstate.kube.objects import Key
 from fedstate.scheduler.amounts import PODS, Amounts
+from fedstate.scheduler.capacity.rooms import MemberShape
+
+K = TypeVar("K")
 
 COUNTED_AFTER = 30.0
 """Seconds after which a member that runs is surely in its cluster's sum; Karmada collects every 10."""
+
+_NOBODY: Mapping[MemberShape, int] = {}
 
 
 @dataclass(slots=True)
 class _Holding:
     """One instance in one cluster: how many members are placed, run, and are surely in the cluster's sum.
 
-    `booked` members with that request are in the totals.
+    `booked` members of that shape are in the totals.
     """
 
-    request: Amounts
+    shape: MemberShape
     planned: int
     running: int
     counted: int
@@ -37,17 +43,21 @@ class _Holding:
 class Ledger:
     """What every instance holds in every cluster. `now` is a monotonic time in seconds.
 
-    `on_change(cluster, request, members)` is called for every booking: so many members more or less with that request.
+    `on_change(cluster, shape, members)` is called for every booking: so many members of the shape more or less.
+    `visible(cluster, key)` is how many members of an instance the cluster's numbers count already. Where it knows, nothing has
+    to be waited for; None, and a member counts COUNTED_AFTER it has begun to run.
     """
 
     def __init__(self) -> None:
         self._instances: dict[Key, dict[str, _Holding]] = {}
         self._clusters: dict[str, dict[Key, _Holding]] = {}
         self._totals: dict[str, dict[str, int]] = {}
+        self._shapes: dict[str, dict[MemberShape, int]] = {}
         self._due: list[tuple[float, str, Key]] = []
-        self.on_change: Callable[[str, Amounts, int], None] | None = None
+        self.on_change: Callable[[str, MemberShape, int], None] | None = None
+        self.visible: Callable[[str, Key], int | None] | None = None
 
-    def observe(self, key: Key, planned: Mapping[str, int], request: Amounts, running: Mapping[str, int], now: float) -> None:
+    def observe(self, key: Key, planned: Mapping[str, int], shape: MemberShape, running: Mapping[str, int], now: float) -> None:
         """Takes in what instance `key` holds now. Members that run when it is first seen count as counted."""
         before = self._instances.get(key)
         for cluster in set(before or ()) - set(planned):
@@ -57,17 +67,17 @@ class Ledger:
             up = min(count, running.get(cluster, 0))
             holding = (before or {}).get(cluster)
             if holding is None:
-                holding = _Holding(request, count, up, up if before is None else 0, now)
+                holding = _Holding(shape, count, up, up if before is None else 0, now)
                 self._clusters.setdefault(cluster, {})[key] = holding
             else:
                 if up > holding.running:
                     holding.open_at(now)
                     holding.running_since = now
-                if holding.request != request:
+                if holding.shape != shape:
                     self._book(cluster, holding, 0)
-                holding.request, holding.planned, holding.running = request, count, up
+                holding.shape, holding.planned, holding.running = shape, count, up
             holdings[cluster] = holding
-            self._book(cluster, holding, holding.open_at(now))
+            self._book(cluster, holding, self._open(cluster, key, holding, now))
             if holding.counted < holding.running:
                 heapq.heappush(self._due, (holding.running_since + COUNTED_AFTER, cluster, key))
         self._instances[key] = holdings
@@ -75,6 +85,14 @@ class Ledger:
     def forget(self, key: Key) -> None:
         for cluster in self._instances.pop(key, {}):
             self._leave(cluster, key)
+
+    def refresh(self, cluster: str, keys: Iterable[Key], now: float) -> None:
+        """Books anew what these instances hold there, after `visible` began to say something else of them."""
+        held = self._clusters.get(cluster, {})
+        for key in keys:
+            holding = held.get(key)
+            if holding is not None:
+                self._book(cluster, holding, self._open(cluster, key, holding, now))
 
     def carriers(self, cluster: str) -> tuple[Key, ...]:
         """The instances that have members placed in the cluster."""
@@ -86,12 +104,21 @@ class Ledger:
             _, cluster, key = heapq.heappop(self._due)
             holding = self._clusters.get(cluster, {}).get(key)
             if holding is not None:
-                self._book(cluster, holding, holding.open_at(now))
+                self._book(cluster, holding, self._open(cluster, key, holding, now))
 
     def reserved(self, cluster: str, now: float) -> Amounts:
         """What has to be taken off the cluster's free resources."""
         self.settle(now)
         return dict(self._totals.get(cluster, ()))
+
+    def booked(self, cluster: str) -> Mapping[MemberShape, int]:
+        """The same, as members by their shapes: as of the last `settle`, and only to be read."""
+        return self._shapes.get(cluster, _NOBODY)
+
+    def _open(self, cluster: str, key: Key, holding: _Holding, now: float) -> int:
+        by_time = holding.open_at(now)
+        seen = self.visible(cluster, key) if self.visible is not None else None
+        return by_time if seen is None else max(0, holding.planned - seen)
 
     def _leave(self, cluster: str, key: Key) -> None:
         holding = self._clusters[cluster].pop(key, None)
@@ -103,12 +130,17 @@ class Ledger:
         if not change:
             return
         holding.booked = members
+        _add(self._shapes.setdefault(cluster, {}), holding.shape, change)
         totals = self._totals.setdefault(cluster, {})
-        for name, amount in ((PODS, 1), *holding.request.items()):
-            total = totals.get(name, 0) + change * amount
-            if total:
-                totals[name] = total
-            else:
-                totals.pop(name, None)
+        for name, amount in ((PODS, 1), *holding.shape.request):
+            _add(totals, name, change * amount)
         if self.on_change is not None:
-            self.on_change(cluster, holding.request, change)
+            self.on_change(cluster, holding.shape, change)
+
+
+def _add(totals: dict[K, int], key: K, change: int) -> None:
+    total = totals.get(key, 0) + change
+    if total:
+        totals[key] = total
+    else:
+        totals.pop(key, None)

@@ -4,7 +4,7 @@ MongoDB is the first one; another is another `Middleware`, found by its entry po
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -15,12 +15,19 @@ from fedstate.errors import FedstateError
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, amounts_of
+from fedstate.scheduler.capacity.rooms import MemberShape
+from fedstate.scheduler.podspec import shape_of
 from fedstate.scheduler.quorum import MONGODB_QUORUM, Quorum
+
+ANYWHERE = MemberShape(request=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What one instance wants placed, and what is placed of it already (`current`)."""
+    """What one instance wants placed, and what is placed of it already (`current`).
+
+    `shape` is one member as a node sees it; whatever is given, it asks for what `request` says.
+    """
 
     members: int
     arbiter: bool
@@ -32,6 +39,12 @@ class Demand:
     generation: int
     deleting: bool
     quorum: Quorum = MONGODB_QUORUM
+    shape: MemberShape = ANYWHERE
+
+    def __post_init__(self) -> None:
+        request = tuple(sorted([(name, amount) for name, amount in self.request.items() if amount > 0]))
+        if self.shape.request != request:
+            object.__setattr__(self, "shape", replace(self.shape, request=request))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +72,7 @@ def mongodb_demand(obj: KubeObject) -> Demand:
         arbiter=instance.arbiter,
         mode=instance.scheduler_mode,
         request=request,
+        shape=shape_of(request, instance.storage.storage_class, instance.pod_spec, instance.name),
         spread=instance.spread,
         current=instance.placement,
         scheduler_name=instance.scheduler_name,

@@ -135,7 +135,7 @@ def profile_of(said: Mapping[str, Any]) -> Profile:
         raise ProfileError(f"filters: at most {MOST_FILTERS} can be used together")
     for each in FILTERS:
         if each.name not in wanted and each.name not in OPTIONAL:
-            raise ProfileError(f"filters: {each.name} cannot be left out; only {' and '.join(OPTIONAL)} can")
+            raise ProfileError(f"filters: {each.name} cannot be left out; only {', '.join(OPTIONAL[:-1])} and {OPTIONAL[-1]} can")
     modes = values["divide"]
     if not isinstance(modes, Mapping) or set(modes) - {"Uniform", "Weighting"}:
         raise ProfileError("divide: must map Uniform and Weighting (spec.scheduler.schedulerMode) to divide plugins")

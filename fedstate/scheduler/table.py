@@ -7,17 +7,18 @@ same. A key orders clusters that carry nothing of an instance: the least key is 
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import add
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fedstate.api.placement import ClusterMembers
 from fedstate.scheduler.amounts import PODS, Amounts
+from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.scores import MOST, within
+from fedstate.scheduler.slots import UNLIMITED, Column, Slots
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 VECTOR_FROM = 50
@@ -25,11 +26,8 @@ VECTOR_FROM = 50
 CROWD_SHIFT, WEIGHT_SHIFT = 14, 40
 CLOSED = 1 << 62
 MOST_POINTS = 10_000
-UNLIMITED = 1 << 60
 
 Ints = npt.NDArray[np.int64]
-Column = Any
-"""list[int] or Ints, alike throughout a table."""
 
 Refusal = tuple[str, str] | None
 
@@ -78,12 +76,15 @@ class Shape:
 
 
 class Table:
-    """Rows in the order of the clusters' names. `reserved` tells what is to be taken off a cluster's free resources."""
+    """Rows in the order of the clusters' names. `reserved` tells what is to be taken off a cluster's free resources, and
+    `booked` the same as members by their shapes.
+    """
 
     def __init__(
         self,
         clusters: Sequence[ClusterSnapshot],
         reserved: Callable[[str], Amounts],
+        booked: Callable[[str], Mapping[MemberShape, int]],
         profile: Profile,
         *,
         vector: bool | None = None,
@@ -94,6 +95,7 @@ class Table:
         self.names = [cluster.name for cluster in clusters]
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.rejudged: list[int] = []
+        self.slots = Slots(lambda row: booked(self.names[row]), lambda: self.column([UNLIMITED] * len(clusters)))
         self.free: list[dict[str, int] | None] = [None] * len(clusters)
         self.points: Column = self.column([0] * len(clusters))
         self.columns: dict[str, Column] = {PODS: self.column([0] * len(clusters))}
@@ -124,16 +126,19 @@ class Table:
         if self._domains_moved:
             self._map_domains()
 
-    def charge(self, name: str, request: Amounts, members: int) -> None:
+    def charge(self, name: str, shape: MemberShape, members: int) -> None:
         """So many members more (or less) are to be taken off what the cluster has free."""
         row = self.rows.get(name)
-        free = self.free[row] if row is not None else None
-        if row is None or free is None:
+        if row is None:
+            return
+        self.slots.touch(row)
+        free = self.free[row]
+        if free is None:
             return
         columns = self.columns
         if PODS in free:
             columns[PODS][row] = free[PODS] = free[PODS] - members
-        for resource, amount in request.items():
+        for resource, amount in shape.request:
             if resource in free and resource != PODS:
                 left = free[resource] = free[resource] - amount * members
                 column = columns.get(resource)
@@ -142,17 +147,17 @@ class Table:
         if self.snapshots[row].allocatable is not None:
             self._score(row, free)
 
-    def needs(self, request: Amounts) -> list[tuple[Column, int]]:
-        """The columns that one more member is taken off, and how much of each."""
+    def needs(self, shape: MemberShape) -> list[tuple[Column, int]]:
+        """The columns that one more member is taken off, and how much of each; one of them counts members, if anybody does."""
         found = [(self.columns[PODS], 1)]
-        for name, amount in request.items():
-            if amount > 0:
-                column = self.columns.get(name)
-                if column is None:
-                    free = ((UNLIMITED if row is None else row.get(name, 0)) for row in self.free)
-                    column = self.columns[name] = self.column(list(free))
-                found.append((column, amount))
-        return found
+        for name, amount in shape.request:
+            column = self.columns.get(name)
+            if column is None:
+                free = ((UNLIMITED if row is None else row.get(name, 0)) for row in self.free)
+                column = self.columns[name] = self.column(list(free))
+            found.append((column, amount))
+        slots = self.slots.column(shape)
+        return found if slots is None else [*found, (slots, 1)]
 
     def keys(self, shape: Shape, needs: Sequence[tuple[Column, int]]) -> Column:
         """The keys of all rows, as if no cluster carried anything: closed to those refused, and where one member does not fit."""
@@ -172,7 +177,7 @@ class Table:
             listed = [key if left >= amount else CLOSED for key, left in zip(listed, column, strict=True)]
         return listed
 
-    def capacities(self, needs: Sequence[tuple[Column, int]], request: Amounts) -> list[int | None]:
+    def capacities(self, needs: Sequence[tuple[Column, int]], shape: MemberShape) -> list[int | None]:
         """How many members each row can take in all, where it carries none; None where there is no limit."""
         least: Column = needs[0][0] // needs[0][1] if self.vector else [left // needs[0][1] for left in needs[0][0]]
         for column, amount in needs[1:]:
@@ -181,10 +186,10 @@ class Table:
             else:
                 least = [min(one, left // amount) for one, left in zip(least, column, strict=True)]
         values: list[int | None] = least.tolist() if self.vector else least
-        demanding = any(amount > 0 for amount in request.values())
+        slots = self.slots.column(shape)
         for row, free in enumerate(self.free):
-            if free is None or (not demanding and PODS not in free):
-                values[row] = None
+            if free is None or (not shape.request and PODS not in free):
+                values[row] = None if slots is None or slots[row] >= UNLIMITED else int(slots[row])
         return values
 
     def scored(self, row: int, shape: Shape) -> int:
@@ -198,6 +203,7 @@ class Table:
             taken = self._reserved(cluster.name)
             free = {name: amount - taken.get(name, 0) for name, amount in cluster.free.items()}
         self.free[row] = free
+        self.slots.put(row, cluster.rooms)
         for name, column in self.columns.items():
             missing = UNLIMITED if name == PODS else 0
             column[row] = UNLIMITED if free is None else free.get(name, missing)

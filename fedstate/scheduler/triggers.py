@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedstate.control.controller import Controller
 from fedstate.kube.informer import Informer
 from fedstate.kube.objects import KubeObject, key_of, name_of
-from fedstate.scheduler.amounts import Amounts
+from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import Middleware
@@ -68,8 +68,8 @@ def follow_clusters(clusters: Informer, fleet: Fleet, ledger: Ledger, desks: Seq
 def follow_bookings(ledger: Ledger, engine: Engine, desks: Sequence[Desk]) -> None:
     """The engine charges every booking; one that ends may help those who wait."""
 
-    def booked(cluster: str, request: Amounts, members: int) -> None:
-        engine.charge(cluster, request, members)
+    def booked(cluster: str, shape: MemberShape, members: int) -> None:
+        engine.charge(cluster, shape, members)
         if members < 0:
             for desk in desks:
                 desk.reconciler.waiting.room_changed()

@@ -128,7 +128,7 @@ def test_the_engine_decides_and_explains_what_the_plain_form_does(vector: bool, 
         if decision.placement is not None:
             planned = {entry.cluster: entry.members + int(entry.arbiter) for entry in decision.placement.clusters}
             running = {name: random.randint(0, 2) for name in planned}
-            ledger.observe(Key("ns", str(number % 3)), planned, demand.request, running, now)
+            ledger.observe(Key("ns", str(number % 3)), planned, demand.shape, running, now)
         event, known = random.randint(0, 4), [cluster.name for cluster in fleet.clusters]
         if event <= 1:
             fleet.put_snapshot(snapshot(random, random.choice(known or NAMES)))
@@ -156,7 +156,7 @@ def test_a_thousand_placements_on_a_large_fleet_are_those_of_the_plain_form_and_
         if decision.placement is None:
             continue
         planned = {entry.cluster: entry.members + int(entry.arbiter) for entry in decision.placement.clusters}
-        ledger.observe(Key("ns", str(number)), planned, request, {}, 0.0)
+        ledger.observe(Key("ns", str(number)), planned, demand.shape, {}, 0.0)
         for name, count in planned.items():
             for resource, amount in request.items():
                 left[name][resource] -= count * amount
