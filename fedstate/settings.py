@@ -27,6 +27,14 @@ class Component(StrEnum):
     DATAPLANE = "dataplane"
 
 
+class CapacitySource(StrEnum):
+    """Where the scheduler learns what a cluster has room for; the best one first."""
+
+    ESTIMATOR = "estimator"
+    NODES = "nodes"
+    SUMMARY = "summary"
+
+
 ROLE_COMPONENTS = {
     Role.CONTROL_PLANE: (Component.SCHEDULER, Component.FEDERATION),
     Role.MEMBER: (Component.DATAPLANE,),
@@ -47,6 +55,14 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 8080
     scheduler_profile: str = ""
+    capacity_sources: tuple[CapacitySource, ...] = (CapacitySource.NODES, CapacitySource.SUMMARY)
+    estimator_service_prefix: str = ""
+    estimator_namespace: str = ""
+    estimator_addresses: str = ""
+    estimator_ca_file: str = ""
+    estimator_cert_file: str = ""
+    estimator_key_file: str = ""
+    estimator_skip_verify: bool = False
     leader_elect: bool = True
     lease_namespace: str = ""
     sync_timeout: float = 120.0
@@ -69,6 +85,23 @@ def components_from(role: Role, names: Sequence[str]) -> tuple[Component, ...]:
         if name not in known:
             raise SettingsError(f"--components: there is no component {name!r}; there are {', '.join(known)}")
     return tuple(dict.fromkeys(Component(name) for name in wanted)) or ROLE_COMPONENTS[role]
+
+
+def capacity_sources_from(text: str, *, estimator_said: bool) -> tuple[CapacitySource, ...]:
+    """The sources named (comma-separated), or those that make sense; SettingsError for one that does not exist.
+
+    Unsaid, estimators are asked only if something else is said about them. Sums are always among the sources: what nobody
+    else can tell of a cluster is decided by them.
+    """
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    for name in named:
+        if name not in list(CapacitySource):
+            raise SettingsError(f"--capacity-sources: there is no source {name!r}; there are {', '.join(CapacitySource)}")
+    if not named:
+        named = [CapacitySource.NODES] + [CapacitySource.ESTIMATOR] * estimator_said
+    elif estimator_said and CapacitySource.ESTIMATOR not in named:
+        raise SettingsError("--capacity-sources: does not name estimator, but an option says where estimators are; drop one")
+    return tuple(source for source in CapacitySource if source in named or source == CapacitySource.SUMMARY)
 
 
 def check_vip(vip: str) -> str:

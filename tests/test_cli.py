@@ -165,6 +165,37 @@ def test_processes_that_share_a_role_share_its_lease_and_others_do_not() -> None
     assert part.lease_name == "fedstate-scheduler"
 
 
+@pytest.mark.parametrize(
+    ("said", "sources"),
+    [
+        ([], "nodes,summary"),
+        (["--capacity-sources", "summary"], "summary"),
+        (["--capacity-sources", "nodes"], "nodes,summary"),
+        (["--capacity-sources", "summary, estimator,nodes"], "estimator,nodes,summary"),
+        (["--estimator-namespace", "karmada-system"], "estimator,nodes,summary"),
+        (["--estimator-skip-verify"], "estimator,nodes,summary"),
+    ],
+)
+def test_the_best_sources_of_capacity_come_first_and_sums_always_last(said: list[str], sources: str) -> None:
+    result, settings = invoke("run", "--role", "control-plane", *said)
+    assert result.exit_code == 0, result.output
+    assert settings is not None
+    assert ",".join(settings.capacity_sources) == sources
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (["--capacity-sources", "pods"], "there is no source 'pods'; there are estimator, nodes, summary"),
+        (["--capacity-sources", "nodes", "--estimator-ca-file", "ca.pem"], "does not name estimator"),
+    ],
+)
+def test_sources_of_capacity_that_make_no_sense_are_refused(said: list[str], problem: str) -> None:
+    result, _ = invoke("run", "--role", "control-plane", *said)
+    assert result.exit_code == 1
+    assert problem in result.output
+
+
 @pytest.mark.parametrize("vip", ["", "10.0.0.1", "fd00::1", "db.example.com"])
 def test_addresses_and_names_can_be_a_vip(vip: str) -> None:
     assert check_vip(vip) == vip

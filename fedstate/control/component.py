@@ -13,6 +13,23 @@ from fedstate.kube.informer import InformerSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings:
+    """Where the scheduler learns what a cluster has room for: `sources` of "estimator", "nodes" and "summary".
+
+    The files are PEM; with none of them, and without `estimator_skip_verify`, estimators are asked without TLS.
+    """
+
+    sources: tuple[str, ...] = ("nodes", "summary")
+    estimator_service_prefix: str = "karmada-scheduler-estimator"
+    estimator_namespace: str = "karmada-system"
+    estimator_addresses: str = ""
+    estimator_ca_file: str = ""
+    estimator_cert_file: str = ""
+    estimator_key_file: str = ""
+    estimator_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentSettings:
     """What was said on the command line, as far as components are concerned.
 
@@ -26,6 +43,7 @@ class ComponentSettings:
     http_host: str = "127.0.0.1"
     http_port: int = 8080
     scheduler_profile: str = ""
+    capacity: CapacitySettings = CapacitySettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,10 @@ class Members:
                 for name in tuple(self._members):
                     self._end(name)
 
+    def unsettled(self) -> list[str]:
+        """The members that are Ready, and of which it is not known yet whether they can be read."""
+        return [name for name, member in self._members.items() if member.ready and not member.settled]
+
     async def _read(self) -> NoReturn:
         now = asyncio.get_running_loop().time
         looked_at = float("-inf")
@@ -88,7 +92,7 @@ class Members:
             for name in dirty:
                 self._lay_over(name, now())
                 await asyncio.sleep(0)
-            if not self.settled.is_set() and all(one.settled for one in self._members.values() if one.ready):
+            if not self.settled.is_set() and not self._dirty and not self.unsettled():
                 self.settled.set()
             await asyncio.sleep(READ_EVERY)
             self._wake.clear()
