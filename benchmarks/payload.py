@@ -7,7 +7,9 @@ NAME = "web-6d4b75cb6d-@@@@@@@@"
 
 
 def _managed(manager: str, entries: int) -> dict[str, Any]:
-    fields = {f'k:{{"type":"Condition{number}"}}': {".": {}, "f:lastProbeTime": {}, "f:status": {}} for number in range(entries)}
+    fields: dict[str, Any] = {
+        f'k:{{"type":"Condition{number}"}}': {".": {}, "f:lastProbeTime": {}, "f:status": {}} for number in range(entries)
+    }
     return {
         "manager": manager,
         "operation": "Update",
@@ -101,6 +103,20 @@ def pod(size: str = "full") -> dict[str, Any]:
         return made
     made["metadata"]["managedFields"] = [_managed("kube-controller-manager", 23), _managed("kubelet", 23)]
     return made
+
+
+def loose_pod(name: str, labels: dict[str, str]) -> dict[str, Any]:
+    """A pod that a kube-apiserver takes and nobody runs: no scheduler has that name. With its bookkeeping about 8 KB too."""
+    made = pod("full")
+    spec = {key: value for key, value in made["spec"].items() if key != "nodeName"}
+    spec["volumes"] = [{"name": "token", "emptyDir": {}}]
+    spec["schedulerName"] = "fedstate-bench-nobody"
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "namespace": "default", "labels": {**made["metadata"]["labels"], **labels}},
+        "spec": spec,
+    }
 
 
 class Lines:

@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import logging
+import os
 from typing import Any
 
 import kopf
-import yaml
 from kopf._cogs.clients import api as kopf_api
 from kopf._cogs.clients import auth, watching
 from kopf._cogs.structs import credentials, references
@@ -17,15 +17,16 @@ PODS = references.Resource(group="", version="v1", plural="pods", namespaced=Tru
 
 
 def _signed_in(options: argparse.Namespace) -> kopf.OperatorSettings:
-    auth.vault_var.set(credentials.Vault({credentials.VaultKey("bench"): _connection(options)}))
-    return kopf.OperatorSettings()
+    settings = kopf.OperatorSettings()
+    auth.vault_var.set(credentials.Vault({credentials.VaultKey("bench"): _connection(options, settings)}))
+    return settings
 
 
-def _connection(options: argparse.Namespace) -> kopf.ConnectionInfo:
-    with open(options.kubeconfig, encoding="utf-8") as file:
-        said = yaml.safe_load(file)
-    cluster = said["clusters"][0]["cluster"]
-    return kopf.ConnectionInfo(server=cluster["server"], ca_data=cluster.get("certificate-authority-data"), token="bench")
+def _connection(options: argparse.Namespace, settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
+    os.environ["KUBECONFIG"] = options.kubeconfig
+    found = kopf.login_with_kubeconfig(logger=logging.getLogger("bench"), settings=settings)
+    assert found is not None
+    return found
 
 
 async def watch(options: argparse.Namespace) -> dict[str, float]:
@@ -34,7 +35,7 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
     seen = 0
     paused: Any = asyncio.get_running_loop().create_future()
     meter.start()
-    stream = watching.watch_objs(settings=settings, resource=PODS, namespace=None, since="1", operator_pause_waiter=paused)
+    stream = watching.watch_objs(settings=settings, resource=PODS, namespace=None, since="0", operator_pause_waiter=paused)
     async for _ in stream:
         seen += 1
         if seen == options.count:
@@ -46,28 +47,31 @@ async def informer(options: argparse.Namespace) -> dict[str, float]:
     registry = kopf.OperatorRegistry()
     # It logs each event, unless told not to: both are how people run it.
     kopf.configure(quiet=options.kind == "quiet")
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
     done = asyncio.Event()
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
 
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def nothing(name: str, **_: Any) -> None:
-        seen.add(name)
+    async def nothing(namespace: str, name: str, **_: Any) -> None:
+        seen.add((namespace, name))
         if len(seen) == options.count:
             done.set()
 
-    @kopf.on.login(registry=registry)
     def login(**_: Any) -> kopf.ConnectionInfo:
-        return _connection(options)
+        return _connection(options, settings)
 
+    kopf.on.event("", "v1", "pods", registry=registry)(nothing)
+    kopf.on.login(registry=registry)(login)
     meter = Meter()
     meter.start()
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
     stop = asyncio.Event()
     operator = asyncio.create_task(
         kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=stop)
     )
-    await done.wait()
+    finished = asyncio.create_task(done.wait())
+    await asyncio.wait({operator, finished}, return_when=asyncio.FIRST_COMPLETED)
+    if not finished.done():
+        raise RuntimeError(f"kopf ended early: {operator.exception()!r}")
     found = meter.read(len(seen))
     operator.cancel()
     return found

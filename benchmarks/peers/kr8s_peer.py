@@ -13,7 +13,7 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
     meter = Meter()
     seen = 0
     meter.start()
-    async for _ in api.async_watch("pods", namespace=kr8s.ALL, since="1"):
+    async for _ in api.async_watch("pods", namespace=kr8s.ALL, since="0"):
         seen += 1
         if seen == options.count:
             break

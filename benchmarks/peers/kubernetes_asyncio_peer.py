@@ -16,7 +16,7 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
         pods = client.CoreV1Api(api).list_pod_for_all_namespaces
         watching = Watch(return_type="object") if options.kind == "object" else Watch()
         meter.start()
-        async for _ in watching.stream(pods, resource_version="1"):
+        async for _ in watching.stream(pods, resource_version="0"):
             seen += 1
             if seen == options.count:
                 break

@@ -13,7 +13,7 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
     meter = Meter()
     seen = 0
     meter.start()
-    async for _ in client.watch(Pod, namespace="*", resource_version="1"):
+    async for _ in client.watch(Pod, namespace="*", resource_version="0"):
         seen += 1
         if seen == options.count:
             break

@@ -30,7 +30,7 @@ async def watch(options: argparse.Namespace) -> dict[str, float]:
     decoder: Decoder[object] = OBJECTS if "dicts" in options.kind else POD_RECORDS  # type: ignore[assignment]
     async with await _client(options) as client:
         meter.start()
-        async with client.watch_as(decoder, PODS, resource_version="1") as stream:
+        async with client.watch_as(decoder, PODS, resource_version="0") as stream:
             while seen < options.count:
                 seen += len(await stream.batch())
         return meter.read(seen)

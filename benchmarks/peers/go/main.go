@@ -64,12 +64,12 @@ func main() {
 	switch *work + " " + *kind {
 	case "watch typed":
 		clientset := kubernetes.NewForConfigOrDie(config)
-		stream, err := clientset.CoreV1().Pods("").Watch(context.Background(), metav1.ListOptions{ResourceVersion: "1"})
+		stream, err := clientset.CoreV1().Pods("").Watch(context.Background(), metav1.ListOptions{ResourceVersion: "0"})
 		must(err)
 		done = drain(stream, *count)
 	case "watch dynamic":
 		client := dynamic.NewForConfigOrDie(config)
-		stream, err := client.Resource(pods).Watch(context.Background(), metav1.ListOptions{ResourceVersion: "1"})
+		stream, err := client.Resource(pods).Watch(context.Background(), metav1.ListOptions{ResourceVersion: "0"})
 		must(err)
 		done = drain(stream, *count)
 	case "informer typed", "informer dynamic":
