@@ -5,7 +5,7 @@ One per middleware. Writes nothing of the spec, and nothing at all for instances
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +66,8 @@ class SchedulerReconciler:
         self._told: dict[Key, Mapping[str, Any]] = {}
         self._unsure: set[Key] = set()
         self._acquainted = False
+        self.prepare: Callable[[Demand, str], Awaitable[None]] | None = None
+        """Awaited before a decision, so that what it rests on is there."""
         self.monotonic: Callable[[], float] = time.monotonic
         self.now: Callable[[], datetime] = _utc_now
 
@@ -97,6 +99,10 @@ class SchedulerReconciler:
             self.waiting.discard(key)
             self._observe(key, demand.current, demand, running)
             return DONE
+        if self.prepare is not None:
+            await self.prepare(demand, key.namespace)
+            if self._instances.get(key) is not obj:
+                return await self.reconcile(key)
         return await self._place(key, obj, demand, running)
 
     async def _place(self, key: Key, obj: KubeObject, demand: Demand, running: Mapping[str, int]) -> Result:
@@ -143,7 +149,7 @@ class SchedulerReconciler:
     def _observe(self, key: Key, placement: Placement | None, demand: Demand, running: Mapping[str, int]) -> None:
         """Nothing is awaited between a decision and this, so that no two decisions give the same resources away."""
         planned = {entry.cluster: entry.members + int(entry.arbiter) for entry in placement.clusters} if placement else {}
-        self._ledger.observe(key, planned, demand.request, running, self.monotonic())
+        self._ledger.observe(key, planned, demand.shape, running, self.monotonic())
 
     def _forget(self, key: Key) -> None:
         self._ledger.forget(key)

@@ -150,6 +150,6 @@ def wishes_of(demand: Demand) -> Hashable:
         spread.exclude_cluster_names,
         spread.tolerations,
         spread.max_members_per_cluster,
-        tuple(sorted(demand.request.items())),
+        demand.shape,
         carried,
     )
