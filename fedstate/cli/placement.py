@@ -156,7 +156,8 @@ def _cells(row: ClusterExplanation, plugins: list[str]) -> list[str]:
 
 
 def _data(row: ClusterExplanation) -> str:
-    return row.source if row.age is None else f"{row.source}, changed {_age(row.age)} ago"
+    source = row.source + (f"{':' if row.source == 'none' else ','} {row.note}" if row.note else "")
+    return source if row.age is None else f"{source}, changed {_age(row.age)} ago"
 
 
 def _age(seconds: float) -> str:
@@ -200,5 +201,6 @@ def _entry(row: ClusterExplanation) -> dict[str, Any]:
         "scores": dict(row.scores),
         "reserved": row.reserved,
         "source": row.source,
+        "sourceNote": row.note,
         "changedSecondsAgo": None if row.age is None else round(row.age),
     }

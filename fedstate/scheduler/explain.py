@@ -4,15 +4,15 @@ Pure, from the objects of a control plane; decides as the scheduler does and wri
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from fedstate.api import karmada
 from fedstate.api.votes import Survival
 from fedstate.errors import TerminalError
-from fedstate.kube.objects import KubeObject, key_of, name_of
+from fedstate.kube.objects import KubeObject, key_of
 from fedstate.scheduler.amounts import Amounts, amount_text
-from fedstate.scheduler.decision import Decision, Verdict, View, decide, remaining
+from fedstate.scheduler.capacity.rooms import Reading, Source
+from fedstate.scheduler.decision import Decision, Verdict, View, context_of, decide
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import Demand, Middleware
@@ -33,8 +33,10 @@ class ClusterExplanation:
     scores: Mapping[str, int]
     reserved: str
     source: str
+    note: str
+    """What is stale or missing in the data, or why no better source is used; empty if there is nothing to say."""
     age: float | None
-    """Seconds since the data last changed; None if that is not known."""
+    """Seconds since the data was read or last changed; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +52,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
-    """The objects of a control plane at the time `now`, without the instance in question."""
+    """The objects of a control plane at the time `now`, without the instance in question, and what the members themselves or
+    their estimators say, where they have been asked.
+    """
 
     clusters: Sequence[KubeObject]
     others: Sequence[KubeObject]
     now: datetime
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
 
 def explained(instance: KubeObject, plane: ControlPlane, middleware: Middleware, profile: Profile) -> Explanation:
@@ -62,6 +67,9 @@ def explained(instance: KubeObject, plane: ControlPlane, middleware: Middleware,
     fleet, ledger, now = Fleet(), Ledger(), plane.now
     for cluster in plane.clusters:
         fleet.put(cluster)
+    for name, reading in plane.readings.items():
+        fleet.read(name, reading)
+    ledger.visible = fleet.visible
     for other in (*plane.others, instance):
         _book(other, ledger, middleware)
     demand = middleware.demand_of(instance)
@@ -70,15 +78,15 @@ def explained(instance: KubeObject, plane: ControlPlane, middleware: Middleware,
         vip_owners=fleet.vip_owners,
         reserved={cluster.name: ledger.reserved(cluster.name, 0.0) for cluster in fleet.clusters},
         expected=fleet.expected(now),
+        booked={cluster.name: ledger.booked(cluster.name) for cluster in fleet.clusters},
     )
     decision = decide(demand, middleware.template, view, profile)
     placement = decision.placement
     ahead = outlook(demand.quorum, placement)
-    context = Context(spread=demand.spread, template=middleware.template, vip_owners=fleet.vip_owners)
-    objects = {name_of(cluster): cluster for cluster in plane.clusters}
+    context = context_of(demand, middleware.template, fleet.vip_owners)
     rows = []
     for verdict in decision.verdicts:
-        source, age = _source(objects.get(verdict.cluster), now)
+        source = verdict.snapshot.source if verdict.snapshot is not None else Source(kind="none", note="not in Karmada")
         rows.append(
             ClusterExplanation(
                 verdict=verdict,
@@ -87,8 +95,9 @@ def explained(instance: KubeObject, plane: ControlPlane, middleware: Middleware,
                 arbiter=placement is not None and placement.arbiter_cluster == verdict.cluster,
                 scores=_scores(verdict, context, view, profile),
                 reserved=_amounts(view.reserved.get(verdict.cluster, {})),
-                source=source,
-                age=age,
+                source=source.kind,
+                note=source.note,
+                age=None if source.since is None else max(0.0, (now - source.since).total_seconds()),
             )
         )
     rows.sort(key=lambda row: (not (row.members or row.arbiter), not row.verdict.feasible, row.verdict.cluster))
@@ -116,7 +125,7 @@ def _scores(verdict: Verdict, context: Context, view: View, profile: Profile) ->
     cluster = verdict.snapshot
     if cluster is None:
         return {}
-    free = remaining(cluster.free, view.reserved.get(cluster.name))
+    free = view.left(cluster).free
     shares = None if free is None or cluster.allocatable is None else free_shares(cluster.allocatable, free, profile.resources)
     found = {}
     for score, _ in profile.scores:
@@ -129,16 +138,3 @@ def _scores(verdict: Verdict, context: Context, view: View, profile: Profile) ->
 
 def _amounts(amounts: Amounts) -> str:
     return ", ".join(f"{name} {amount_text(name, amount)}" for name, amount in sorted(amounts.items()))
-
-
-def _source(cluster: KubeObject | None, now: datetime) -> tuple[str, float | None]:
-    """Where the numbers on free resources come from, in words, and how long ago they last changed."""
-    if cluster is None:
-        return "none: not in Karmada", None
-    changed = karmada.status_changed(cluster)
-    age = max(0.0, (now - changed).total_seconds()) if changed is not None else None
-    if karmada.resource_summary_of(cluster) is None:
-        return "none: Karmada collects no resources of it", age
-    if not karmada.cluster_ready(cluster)[0]:
-        return "resourceSummary, stale: not collected while the cluster is not Ready", age
-    return "resourceSummary", age

@@ -124,6 +124,10 @@ def _cluster_status(verdict: Verdict, carried: tuple[int, bool], votes: Mapping[
         entry["votes"] = votes.get(verdict.cluster, 0)
     if arbiter:
         entry["arbiter"] = True
+    if verdict.snapshot is not None:
+        entry["source"] = verdict.snapshot.source.kind
+        if verdict.snapshot.source.note:
+            entry["sourceNote"] = verdict.snapshot.source.note
     return entry
 
 
