@@ -4,6 +4,7 @@ Reads Clusters and instances, writes the `schedulerResult` annotation and its re
 decision and what it rests on, and taken by engine, which decides the same faster.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -11,13 +12,15 @@ from fedstate.api.karmada import CLUSTERS
 from fedstate.control.component import ComponentContext, Runnable
 from fedstate.control.controller import Controller
 from fedstate.control.workqueue import WorkQueue
+from fedstate.scheduler.capacity.layers import Layers
+from fedstate.scheduler.capacity.sources import Sources
 from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import middlewares
 from fedstate.scheduler.profile import load_profile
 from fedstate.scheduler.reconciler import SchedulerReconciler
 from fedstate.scheduler.snapshot import Fleet
-from fedstate.scheduler.triggers import Desk, follow_bookings, follow_clusters, follow_instances
+from fedstate.scheduler.triggers import Desk, follow_bookings, follow_clusters, follow_instances, readings_changed
 
 IN_FLIGHT = 64
 """Placements on their way to the API server at the same time; more do not go faster."""
@@ -36,12 +39,17 @@ class _Background:
 def build(ctx: ComponentContext) -> list[Runnable]:
     """One controller per middleware, all of them over the same clusters and the same memory of what is given away."""
     fleet, ledger = Fleet(), Ledger()
+    ledger.visible = fleet.visible
     engine = Engine(fleet, ledger, load_profile(ctx.settings.scheduler_profile))
+    clusters = ctx.informers.informer(CLUSTERS)
     desks: list[Desk] = []
-    runnables: list[Runnable] = []
+    layers = Layers(fleet, ledger, readings_changed(desks), time.monotonic)
+    sources = Sources(ctx.client, clusters.store, layers, ctx.settings.capacity)
+    runnables: list[Runnable] = [sources]
     for middleware in middlewares():
         instances = ctx.informers.informer(middleware.instances, ctx.settings.namespace)
         reconciler = SchedulerReconciler(ctx.client, ctx.events, middleware, instances.store, engine, ledger)
+        reconciler.prepare = sources.prepare
         controller = Controller(f"scheduler-{middleware.instances.plural}", reconciler, workers=IN_FLIGHT)
         desk = Desk(middleware=middleware, reconciler=reconciler, controller=controller)
         follow_instances(instances, desk)
@@ -52,5 +60,5 @@ def build(ctx: ComponentContext) -> list[Runnable]:
             _Background(name=f"{controller.name} waiting", work=reconciler.waiting.run, queue=controller.queue),
         ]
     follow_bookings(ledger, engine, desks)
-    follow_clusters(ctx.informers.informer(CLUSTERS), fleet, ledger, desks)
+    follow_clusters(clusters, fleet, ledger, desks)
     return runnables

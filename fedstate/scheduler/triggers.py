@@ -3,7 +3,7 @@
 Plain functions on the stores of informers; nothing is awaited.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedstate.control.controller import Controller
@@ -63,6 +63,19 @@ def follow_clusters(clusters: Informer, fleet: Fleet, ledger: Ledger, desks: Seq
                 desk.controller.queue.add(key, priority=CHANGED)
 
     clusters.store.add_listener(changed)
+
+
+def readings_changed(desks: Sequence[Desk]) -> Callable[[bool], None]:
+    """To be called after a reading of a cluster has changed, with whether more than amounts has."""
+
+    def changed(more: bool) -> None:
+        for desk in desks:
+            if more:
+                desk.reconciler.waiting.cluster_changed()
+            else:
+                desk.reconciler.waiting.room_changed()
+
+    return changed
 
 
 def follow_bookings(ledger: Ledger, engine: Engine, desks: Sequence[Desk]) -> None:
