@@ -14,7 +14,7 @@ import yaml
 from fedstate import fed, scheduler
 from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS
-from fedstate.control.component import ComponentContext, ComponentSettings
+from fedstate.control.component import CapacitySettings, ComponentContext, ComponentSettings
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import Conflict, NotFound
 from fedstate.kube.events import EventRecorder
@@ -123,7 +123,12 @@ async def running_control_plane(directory: Path) -> AsyncIterator[ControlPlane]:
         await install_crds(client)
         informers = InformerSet(client)
         events = EventRecorder(client, "fedstate")
-        context = ComponentContext(client=client, informers=informers, events=events, settings=ComponentSettings())
+        context = ComponentContext(
+            client=client,
+            informers=informers,
+            events=events,
+            settings=ComponentSettings(capacity=CapacitySettings(sources=("summary",))),
+        )
         runnables = [*scheduler.build(context), *fed.build(context, Connections(ReplicaSet()))]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(informers.run(), name="informers"), group.create_task(events.run(), name="events")]
