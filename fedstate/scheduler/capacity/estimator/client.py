@@ -6,6 +6,7 @@ The only module that imports grpclib.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import Counter
@@ -23,7 +24,7 @@ from fedstate.scheduler.capacity.estimator.discovery import Address
 
 TIMEOUT = 3.0
 _LONGEST_WORDS = 300
-_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+_LOOKUP = 1.0
 
 
 class NoAnswer(FedstateError):
@@ -132,6 +133,8 @@ class Estimator:
 
     async def _open(self) -> Channel:
         if self._channel is None:
+            if self.address.guessed:
+                await self._look_up()
             context = await asyncio.to_thread(self._context)
             if self._closed:
                 raise NoAnswer(f"estimator at {self.address} is not asked any more")
@@ -139,6 +142,14 @@ class Estimator:
             if self._channel is None:
                 self._channel = Channel(self.address.host, self.address.port, codec=_Bytes(), ssl=context)
         return self._channel
+
+    async def _look_up(self) -> None:
+        """Where nobody says that there is an estimator, a name that leads nowhere is no failure."""
+        try:
+            async with asyncio.timeout(_LOOKUP):
+                await asyncio.get_running_loop().getaddrinfo(self.address.host, self.address.port)
+        except (socket.gaierror, TimeoutError) as error:
+            raise NoAnswer(f"there is no estimator at {self.address}: no such name", absent=True) from error
 
     def _release(self, channel: Channel) -> None:
         """A connection that is not for the next question is closed once nobody waits on it."""
@@ -159,8 +170,8 @@ class Estimator:
         match error:
             case GRPCError():
                 return NoAnswer(f"{who} refuses: {_printable(error.message or error.status.name)}")
-            case socket.gaierror(errno=number) if number in _NO_SUCH_NAME:
-                return NoAnswer(f"{who} cannot be found: no such name", absent=self.address.guessed)
+            case socket.gaierror():
+                return NoAnswer(f"{who} cannot be found: {_printable(error.strerror or str(error))}")
             case ssl.SSLCertVerificationError():
                 return NoAnswer(f"{who} shows a certificate that is not accepted: {_printable(error.verify_message)}")
             case TimeoutError():
@@ -168,7 +179,7 @@ class Estimator:
             case ssl.SSLError():
                 return NoAnswer(f"{who} and this client do not agree on TLS: {_printable(error.reason or str(error))}")
             case OSError():
-                return NoAnswer(f"{who} cannot be reached: {_printable(error.strerror or str(error))}")
+                return NoAnswer(f"{who} cannot be reached: {os.strerror(error.errno) if error.errno else _printable(str(error))}")
             case StreamTerminatedError():
                 return NoAnswer(f"{who} broke the connection off")
         return NoAnswer(f"{who} answered what is not understood: {_printable(str(error) or type(error).__name__)}")
