@@ -146,5 +146,7 @@ class Silent:
 async def until(holds: Callable[[], object], within: float = 60.0) -> None:
     """Lets (virtual) time pass until it holds."""
     async with asyncio.timeout(within):
-        while not holds():
+        while True:
+            if holds():
+                return
             await asyncio.sleep(0.01)
