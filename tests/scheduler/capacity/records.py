@@ -1,0 +1,83 @@
+"""Nodes, pods and shapes of members for tests of capacity."""
+
+from random import Random
+from typing import Any
+
+from fedstate.api.federated import Toleration
+from fedstate.kube.objects import Key
+from fedstate.kube.records import NodeRecord, PodRecord, Requirement, StorageClassRecord, Taint
+from fedstate.scheduler.capacity.rooms import MemberShape
+from fedstate.scheduler.capacity.tally import NodeTally
+
+GI = 1 << 30
+ZONE = "topology.kubernetes.io/zone"
+DEDICATED = Taint("dedicated", "db", "NoSchedule")
+FOR_DEDICATED = Toleration(key="dedicated", operator="Equal", value="db", effect="")
+
+
+def node(name: str, cpu: int = 4000, memory: int = 16, **changes: Any) -> NodeRecord:
+    """A ready node; memory in Gi."""
+    fields = {"storage_bytes": 100 * GI, "pods": 110, "ready": True} | changes
+    return NodeRecord(key=Key("", name), cpu_millis=cpu, memory_bytes=memory * GI, **fields)
+
+
+def pod(name: str, at: str = "", cpu: int = 0, memory: int = 0, **changes: Any) -> PodRecord:
+    fields = {"phase": "Running" if at else "Pending"} | changes
+    return PodRecord(key=Key("shop", name), node=at, cpu_millis=cpu, memory_bytes=memory * GI, **fields)
+
+
+def storage_class(name: str, *zones: str, default: bool = False) -> StorageClassRecord:
+    terms = ((Requirement(key=ZONE, values=zones),),) if zones else ()
+    return StorageClassRecord(key=Key("", name), default=default, terms=terms)
+
+
+def shape(cpu: int = 0, memory: int = 0, other: dict[str, int] | None = None, **changes: Any) -> MemberShape:
+    amounts = {"cpu": cpu, "memory": memory * GI, **(other or {})}
+    return MemberShape(request=tuple(sorted((name, amount) for name, amount in amounts.items() if amount)), **changes)
+
+
+def tally_of(*records: NodeRecord | PodRecord | StorageClassRecord) -> NodeTally:
+    tally = NodeTally()
+    for record in records:
+        if isinstance(record, NodeRecord):
+            tally.put_node(record)
+        elif isinstance(record, PodRecord):
+            tally.put_pod(record)
+        else:
+            tally.put_class(record)
+    return tally
+
+
+def some_node(random: Random, name: str) -> NodeRecord:
+    return node(
+        name,
+        cpu=random.choice([0, 1000, 2500, 4000]),
+        memory=random.choice([1, 4, 9]),
+        pods=random.choice([0, 2, 5, 110]),
+        ready=random.random() < 0.9,
+        unschedulable=random.random() < 0.1,
+        labels={"disk": random.choice(["ssd", "hdd"]), ZONE: random.choice("ab")},
+        taints=(DEDICATED,) if random.random() < 0.2 else (),
+    )
+
+
+def some_shape(random: Random) -> MemberShape:
+    return shape(
+        cpu=random.choice([0, 250, 1000, 1500]),
+        memory=random.choice([0, 1, 2, 4]),
+        other={"gpu": 1} if random.random() < 0.05 else None,
+        node_selector=random.choice([(), (), (("disk", "ssd"),)]),
+        tolerations=random.choice([(), (FOR_DEDICATED,)]),
+        alone=random.random() < 0.1,
+        storage_class=random.choice([None, "", "local"]),
+    )
+
+
+def some_tally(random: Random) -> NodeTally:
+    names = [f"n{number}" for number in range(random.randint(0, 4))]
+    pods = [
+        pod(str(number), random.choice([*names, "", "gone"]), random.choice([0, 200, 900]), random.choice([0, 1]))
+        for number in range(random.randint(0, 5))
+    ]
+    classes = [storage_class("local", "a"), storage_class("net", default=random.random() < 0.5)]
+    return tally_of(*(some_node(random, name) for name in names), *pods, *classes[: random.randint(0, 2)])
