@@ -7,7 +7,19 @@ import pytest
 
 from fedstate.control.workqueue import WorkQueue
 from fedstate.kube.objects import Key, KubeObject
-from fedstate.scheduler.turns import CHANGED, FRESH, LEFT_OVER, PATIENCE, QUIET, SETTLED, STORY, Stories, only_placed, turn_of
+from fedstate.scheduler.turns import (
+    CHANGED,
+    FRESH,
+    LEFT_OVER,
+    PATIENCE,
+    QUIET,
+    SETTLED,
+    STORY,
+    WAITED,
+    Stories,
+    only_placed,
+    turn_of,
+)
 from tests.api.objects import instance
 from tests.fakes.running import Running, settle
 
@@ -42,7 +54,7 @@ def test_the_turn_of_a_change(old: KubeObject | None, new: KubeObject | None, sy
 
 
 def test_turns_are_in_the_order_that_is_documented() -> None:
-    assert [CHANGED, FRESH, LEFT_OVER, STORY, SETTLED] == sorted([CHANGED, FRESH, LEFT_OVER, STORY, SETTLED], reverse=True)
+    assert CHANGED > WAITED > FRESH > LEFT_OVER > STORY > SETTLED
 
 
 @pytest.mark.parametrize(
