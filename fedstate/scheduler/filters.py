@@ -94,12 +94,12 @@ def class_missing(cluster: ClusterSnapshot, context: Context) -> str | None:
         return None
     others = ", ".join(sorted(known)[:CLASSES_NAMED]) + (" and more" if len(known) > CLASSES_NAMED else "")
     field = "spec.storage.storageClass"
-    if wanted:
-        other = f"name one that it has: {others}" if others else "it has none at all"
-        return f"has no StorageClass {wanted} (create it there, or change {field}; {other})"
     if not others:
-        return f"has no StorageClass, and {field} names none (create one there)"
-    return f"has no default StorageClass, and {field} names none (name one there, it has {others}, or make one its default)"
+        return f"has no StorageClass{' ' + wanted if wanted else ''} (create {'it' if wanted else 'one'} there; {field})"
+    other = f"name in {field} one that it has: {others}"
+    if wanted:
+        return f"has no StorageClass {wanted} (create it there, or {other})"
+    return f"has no default StorageClass (make one the default there, or {other})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
