@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from fedstate.control.component import CapacitySettings, ComponentContext, ComponentSettings, Runnable
+from fedstate.control.component import ComponentContext, ComponentSettings, Runnable
 from fedstate.control.controller import Controller
 from fedstate.errors import FedstateError
 from fedstate.kube.client import KubeClient, product
@@ -127,7 +127,7 @@ class _Process:
                 http_host=settings.http_host,
                 http_port=self._web.port,
                 scheduler_profile=settings.scheduler_profile,
-                capacity=_capacity(settings),
+                capacity=settings.capacity,
             ),
         )
         return [runnable for build in self._builds for runnable in build(context)]
@@ -163,20 +163,6 @@ class _Process:
                     group.create_task(_keep(leadership, runnables), name="lease")
                 for runnable in runnables:
                     group.create_task(_for_ever(runnable.run(), runnable.name), name=runnable.name)
-
-
-def _capacity(settings: Settings) -> CapacitySettings:
-    default = CapacitySettings()
-    return CapacitySettings(
-        sources=tuple(map(str, settings.capacity_sources)),
-        estimator_service_prefix=settings.estimator_service_prefix or default.estimator_service_prefix,
-        estimator_namespace=settings.estimator_namespace or default.estimator_namespace,
-        estimator_addresses=settings.estimator_addresses,
-        estimator_ca_file=settings.estimator_ca_file,
-        estimator_cert_file=settings.estimator_cert_file,
-        estimator_key_file=settings.estimator_key_file,
-        estimator_skip_verify=settings.estimator_skip_verify,
-    )
 
 
 async def _keep(leadership: Leadership, runnables: Sequence[Runnable]) -> None:

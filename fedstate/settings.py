@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fedstate.control.component import CapacitySettings
 from fedstate.errors import FedstateError
 
 
@@ -55,14 +56,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 8080
     scheduler_profile: str = ""
-    capacity_sources: tuple[CapacitySource, ...] = (CapacitySource.NODES, CapacitySource.SUMMARY)
-    estimator_service_prefix: str = ""
-    estimator_namespace: str = ""
-    estimator_addresses: str = ""
-    estimator_ca_file: str = ""
-    estimator_cert_file: str = ""
-    estimator_key_file: str = ""
-    estimator_skip_verify: bool = False
+    capacity: CapacitySettings = CapacitySettings()
     leader_elect: bool = True
     lease_namespace: str = ""
     sync_timeout: float = 120.0
@@ -98,7 +92,7 @@ def capacity_sources_from(text: str, *, estimator_said: bool) -> tuple[CapacityS
         if name not in list(CapacitySource):
             raise SettingsError(f"--capacity-sources: there is no source {name!r}; there are {', '.join(CapacitySource)}")
     if not named:
-        named = [CapacitySource.NODES] + [CapacitySource.ESTIMATOR] * estimator_said
+        named = ["nodes", "estimator"] if estimator_said else ["nodes"]
     elif estimator_said and CapacitySource.ESTIMATOR not in named:
         raise SettingsError("--capacity-sources: does not name estimator, but an option says where estimators are; drop one")
     return tuple(source for source in CapacitySource if source in named or source == CapacitySource.SUMMARY)

@@ -180,7 +180,7 @@ def test_the_best_sources_of_capacity_come_first_and_sums_always_last(said: list
     result, settings = invoke("run", "--role", "control-plane", *said)
     assert result.exit_code == 0, result.output
     assert settings is not None
-    assert ",".join(settings.capacity_sources) == sources
+    assert ",".join(settings.capacity.sources) == sources
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ import yaml
 
 from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT
+from fedstate.cli.capacity import capacity_options, take_capacity
 from fedstate.cli.table import table
+from fedstate.control.component import CapacitySettings
 from fedstate.errors import FedstateError
 from fedstate.kube.client import KubeClient
 from fedstate.kube.config import load_kubeconfig
 from fedstate.kube.objects import KubeObject, annotations_of, name_of, namespace_of
+from fedstate.scheduler.capacity.sources import read_once
 from fedstate.scheduler.explain import ClusterExplanation, ControlPlane, Explanation, explained
 from fedstate.scheduler.middleware import MONGODB
 from fedstate.scheduler.profile import load_profile
@@ -35,6 +38,7 @@ class Question:
     dry_run_with: str
     scheduler_profile: str
     output: str
+    capacity: CapacitySettings
 
 
 @click.command("explain-placement")
@@ -53,16 +57,18 @@ class Question:
 @click.option(
     "--scheduler-profile", default="", metavar="FILE", help="The profile that the scheduler runs with, or another one to try."
 )
+@capacity_options(click.option)
 @click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table to read, or JSON."
 )
 @click.pass_obj
-def explain_placement(runner: Runner, /, **said: str) -> None:
+def explain_placement(runner: Runner, /, **said: Any) -> None:
     """Why an instance's members are where they are: per cluster the rule that rejects it or what fits, the score by plugin, the
-    source and age of its data; and which losses the set survives, for elections and for majority writes.
+    source and age of its data; and which losses the set survives, for elections and for majority writes. Reads the nodes, pods
+    and storage classes of the member clusters as the scheduler does, as far as the kubeconfig's user may.
     """
     try:
-        runner(_answer(Question(**said)))
+        runner(_answer(Question(capacity=take_capacity(said), **said)))
     except FedstateError as error:
         raise click.ClickException(str(error)) from error
 
@@ -75,9 +81,10 @@ async def _answer(question: Question) -> None:
     async with KubeClient(config, user_agent="fedstate-explain-placement") as client:
         clusters = await client.list_all(CLUSTERS)
         instances = await client.list_all(MONGODB.instances)
-    instance, clusters = suppose(question.name, namespace, instances, clusters, supposed)
+        instance, clusters = suppose(question.name, namespace, instances, clusters, supposed)
+        readings = await read_once(client, clusters, MONGODB.demand_of(instance), namespace, question.capacity)
     others = [one for one in instances if (namespace_of(one), name_of(one)) != (namespace, question.name)]
-    plane = ControlPlane(clusters=clusters, others=others, now=datetime.now(UTC))
+    plane = ControlPlane(clusters=clusters, others=others, now=datetime.now(UTC), readings=readings)
     found = explained(instance, plane, MONGODB, profile)
     click.echo(json.dumps(as_json(found), indent=2) if question.output == "json" else as_text(found))
 

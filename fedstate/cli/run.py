@@ -6,14 +6,12 @@ from typing import Any, TypeAlias
 import click
 
 from fedstate import app, logs
-from fedstate.control.component import CapacitySettings
+from fedstate.cli.capacity import capacity_options, take_capacity
 from fedstate.errors import FedstateError
-from fedstate.settings import Component, Role, Settings, capacity_sources_from, check_vip, components_from
+from fedstate.settings import Component, Role, Settings, check_vip, components_from
 
 # Runs a coroutine to its end on an event loop.
 Runner: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
-
-ESTIMATORS = CapacitySettings()
 
 
 def _option(flag: str, **attributes: Any) -> Callable[[Any], Any]:
@@ -36,37 +34,7 @@ def _option(flag: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option("--vip", default="", metavar="ADDRESS", help="Address under which other clusters reach this one's node ports.")
 @_option("--namespace", default="", help="Work in this namespace only; default: in all.")
 @_option("--scheduler-profile", default="", metavar="FILE", help="YAML file with the scheduler's plugins and weights.")
-@_option(
-    "--capacity-sources",
-    default="",
-    metavar="NAME[,NAME]",
-    show_default="nodes,summary; estimator too if an option says where estimators are",
-    help="Where the scheduler learns what a member cluster has room for: estimator, nodes, summary. The best one that answers"
-    " counts, and summary always does where no other answers; summary alone keeps the scheduler away from member clusters.",
-)
-@_option(
-    "--estimator-service-prefix",
-    default="",
-    metavar="PREFIX",
-    show_default=ESTIMATORS.estimator_service_prefix,
-    help="Services of estimators are named PREFIX-CLUSTER.",
-)
-@_option(
-    "--estimator-namespace",
-    default="",
-    show_default=ESTIMATORS.estimator_namespace,
-    help="Namespace of the estimators' services.",
-)
-@_option(
-    "--estimator-addresses",
-    default="",
-    metavar="CLUSTER=HOST[:PORT],...",
-    help="Estimators that no service names; an IPv6 address goes in brackets.",
-)
-@_option("--estimator-ca-file", default="", metavar="FILE", help="Ask estimators by TLS, and trust this authority (PEM).")
-@_option("--estimator-cert-file", default="", metavar="FILE", help="Certificate to show to estimators (PEM).")
-@_option("--estimator-key-file", default="", metavar="FILE", help="Its key (PEM, not encrypted).")
-@_option("--estimator-skip-verify", is_flag=True, help="Ask estimators by TLS, and accept any certificate.")
+@capacity_options(_option)
 @_option(
     "--http-host",
     default="127.0.0.1",
@@ -111,10 +79,8 @@ def run(runner: Runner, /, **said: Any) -> None:
 def _settings(said: dict[str, Any]) -> Settings:
     role = Role(said["role"])
     components = components_from(role, said["components"])
-    sources = capacity_sources_from(
-        said["capacity_sources"], estimator_said=any(value for name, value in said.items() if name.startswith("estimator_"))
-    )
-    checked = {"role": role, "components": components, "vip": check_vip(said["vip"]), "capacity_sources": sources}
+    capacity = take_capacity(said)
+    checked = {"role": role, "components": components, "vip": check_vip(said["vip"]), "capacity": capacity}
     return Settings(**said | checked)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from fedstate.control.component import CapacitySettings
@@ -17,9 +19,11 @@ from fedstate.kube.resources import SERVICES
 from fedstate.kube.store import Store
 from fedstate.scheduler.capacity.estimator import Credentials, Directory, EstimatedRooms, Estimators
 from fedstate.scheduler.capacity.estimator.discovery import AddressError, parse_table
-from fedstate.scheduler.capacity.layers import Layers
+from fedstate.scheduler.capacity.estimator.estimators import OnReading
+from fedstate.scheduler.capacity.layers import Layers, best_of
 from fedstate.scheduler.capacity.member import Connect
 from fedstate.scheduler.capacity.members import Members, connect
+from fedstate.scheduler.capacity.once import read_members
 from fedstate.scheduler.capacity.rooms import Reading, Source
 from fedstate.scheduler.middleware import Demand
 
@@ -49,7 +53,7 @@ class Sources:
         self._layers = layers
         self._namespace = settings.estimator_namespace
         self._members = Members(control, clusters, layers.nodes, connect=connect) if "nodes" in settings.sources else None
-        self._estimators = self._make_estimators(settings) if "estimator" in settings.sources else None
+        self._estimators = _estimators(settings, self._services, self._estimated) if "estimator" in settings.sources else None
         clusters.add_listener(self._cluster_changed)
 
     async def prepare(self, demand: Demand, namespace: str) -> None:
@@ -79,30 +83,8 @@ class Sources:
         except TimeoutError:
             _log.warning("not all members' nodes are read yet, deciding on what is known", extra={"members": members.unsettled()})
 
-    def _make_estimators(self, settings: CapacitySettings) -> Estimators:
-        try:
-            table = parse_table(settings.estimator_addresses)
-        except AddressError as error:
-            raise FedstateError(f"--estimator-addresses: {error}") from error
-        directory = Directory(
-            service=self._services.get,
-            table=table,
-            namespace=settings.estimator_namespace,
-            prefix=settings.estimator_service_prefix,
-            by_name=True,
-        )
-        credentials = None
-        if settings.estimator_ca_file or settings.estimator_cert_file or settings.estimator_skip_verify:
-            credentials = Credentials(
-                ca_file=settings.estimator_ca_file or None,
-                cert_file=settings.estimator_cert_file or None,
-                key_file=settings.estimator_key_file or None,
-                verify=not settings.estimator_skip_verify,
-            )
-        return Estimators(directory, self._estimated, credentials=credentials)
-
     def _estimated(self, cluster: str, rooms: EstimatedRooms | None, source: Source) -> None:
-        self._layers.estimate(cluster, Reading(source=source, rooms=rooms) if rooms is not None or source.note else None)
+        self._layers.estimate(cluster, _reading(rooms, source))
 
     def _cluster_changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
         if new is None and old is not None and self._estimators is not None:
@@ -123,9 +105,60 @@ class Sources:
     async def _find_services(self) -> None:
         """Those that cannot be read are as if there were none: estimators are then found by name."""
         try:
-            found = await self._control.list_all(SERVICES, self._namespace)
+            found = await _services(self._control, self._namespace)
         except FedstateError as error:
             _log.warning("services of estimators cannot be read", extra={"namespace": self._namespace, "error": str(error)})
             return
         self._services.clear()
-        self._services.update((key_of(one), one) for one in found)
+        self._services.update(found)
+
+
+async def read_once(
+    control: KubeClient, clusters: Sequence[KubeObject], demand: Demand, namespace: str, settings: CapacitySettings
+) -> dict[str, Reading]:
+    """What the scheduler would have before a decision about this demand, for those who decide only once."""
+    nodes = await read_members(control, clusters) if "nodes" in settings.sources else {}
+    estimated: dict[str, Reading | None] = {}
+    if "estimator" in settings.sources:
+        services: dict[Key, KubeObject] = {}
+        with suppress(FedstateError):
+            services.update(await _services(control, settings.estimator_namespace))
+
+        def heard(cluster: str, rooms: EstimatedRooms | None, source: Source) -> None:
+            estimated[cluster] = _reading(rooms, source)
+
+        async with _estimators(settings, services, heard) as estimators:
+            await estimators.ask(demand.shape, namespace, [name_of(cluster) for cluster in clusters])
+    best = {name_of(one): best_of(estimated.get(name_of(one)), nodes.get(name_of(one))) for one in clusters}
+    return {name: reading for name, reading in best.items() if reading is not None}
+
+
+def _reading(rooms: EstimatedRooms | None, source: Source) -> Reading | None:
+    return Reading(source=source, rooms=rooms) if rooms is not None or source.note else None
+
+
+async def _services(control: KubeClient, namespace: str) -> dict[Key, KubeObject]:
+    return {key_of(service): service for service in await control.list_all(SERVICES, namespace)}
+
+
+def _estimators(settings: CapacitySettings, services: Mapping[Key, KubeObject], on_reading: OnReading) -> Estimators:
+    try:
+        table = parse_table(settings.estimator_addresses)
+    except AddressError as error:
+        raise FedstateError(f"--estimator-addresses: {error}") from error
+    directory = Directory(
+        service=services.get,
+        table=table,
+        namespace=settings.estimator_namespace,
+        prefix=settings.estimator_service_prefix,
+        by_name=True,
+    )
+    credentials = None
+    if settings.estimator_ca_file or settings.estimator_cert_file or settings.estimator_skip_verify:
+        credentials = Credentials(
+            ca_file=settings.estimator_ca_file or None,
+            cert_file=settings.estimator_cert_file or None,
+            key_file=settings.estimator_key_file or None,
+            verify=not settings.estimator_skip_verify,
+        )
+    return Estimators(directory, on_reading, credentials=credentials)
