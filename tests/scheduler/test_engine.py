@@ -1,7 +1,8 @@
 """The engine against the plain form of every decision, in lists and in arrays, while a fleet lives and changes."""
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from fedstate.api.federated import SpreadConstraints, Toleration
 from fedstate.api.placement import Placement
 from fedstate.kube.objects import Key
+from fedstate.scheduler.capacity.models import model_rooms
+from fedstate.scheduler.capacity.nodes import NodeRooms
+from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 from fedstate.scheduler.decision import Decision, decide
 from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
@@ -19,6 +23,8 @@ from fedstate.scheduler.middleware import MONGODB, Demand
 from fedstate.scheduler.profile import Profile, default_profile, profile_of
 from fedstate.scheduler.report import scheduled_condition, scheduling_status
 from fedstate.scheduler.snapshot import ClusterSnapshot, Fleet
+from tests.scheduler.capacity.records import node, packs, pod, some_shape, some_tally, tally_of
+from tests.scheduler.capacity.test_models import modelled
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 TOLERATION = Toleration(key="maint", operator="Exists", value="", effect="")
@@ -61,7 +67,31 @@ def snapshot(random: Random, name: str) -> ClusterSnapshot:
         zones=random.choice([(), ("1",), ("1", "2")]),
         allocatable=allocatable if known else None,
         free=free if known else None,
+        rooms=some_rooms(random) if random.random() < 0.5 else None,
+        storage_classes=random.choice([None, None, frozenset({"local"})]),
     )
+
+
+@dataclass(frozen=True)
+class Told:
+    """Rooms for so many members of any shape, or of shapes of which nothing is known."""
+
+    limit: int | None
+    booked: int = 0
+
+    def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:
+        return replace(self, booked=self.booked + sum(booked.values()))
+
+    def fits(self, shape: MemberShape) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.booked)
+
+    def why_not(self, shape: MemberShape) -> str:
+        return f"there were {self.limit} places, {self.booked} of them are taken"
+
+
+def some_rooms(random: Random) -> Rooms | None:
+    models, _ = model_rooms(modelled({grade: random.randint(0, 2) for grade in range(4)}))
+    return random.choice([some_tally(random).reading().rooms, models, Told(random.randint(0, 5)), Told(None)])
 
 
 def snapshots(random: Random) -> list[ClusterSnapshot]:
@@ -86,6 +116,7 @@ def demanded(random: Random) -> Demand:
         request=random.choice(REQUESTS),
         spread=spread,
         current=current if random.random() < 0.5 else None,
+        shape=some_shape(random),
     )
 
 
@@ -119,6 +150,7 @@ def test_the_engine_decides_and_explains_what_the_plain_form_does(vector: bool, 
     """Instances are placed one after the other, what they take is reserved, and clusters change in between."""
     profile = random.choice(PROFILES)
     fleet, ledger = Fleet(), Ledger()
+    ledger.visible = fleet.visible
     engine = Engine(fleet, ledger, profile, vector=vector)
     for one in snapshots(random):
         fleet.put_snapshot(one)
@@ -129,13 +161,18 @@ def test_the_engine_decides_and_explains_what_the_plain_form_does(vector: bool, 
             planned = {entry.cluster: entry.members + int(entry.arbiter) for entry in decision.placement.clusters}
             running = {name: random.randint(0, 2) for name in planned}
             ledger.observe(Key("ns", str(number % 3)), planned, demand.shape, running, now)
-        event, known = random.randint(0, 4), [cluster.name for cluster in fleet.clusters]
+        event, known = random.randint(0, 6), [cluster.name for cluster in fleet.clusters]
         if event <= 1:
             fleet.put_snapshot(snapshot(random, random.choice(known or NAMES)))
         elif event == 2 and known:
             fleet.remove(random.choice(known))
         elif event == 3 and known and (cluster := fleet.clusters[0]).free is not None:
             fleet.put_snapshot(replace(cluster, free={**(cluster.free or {}), "cpu": 700}))
+        elif event > 4 and known:
+            name = random.choice(known)
+            members = random.choice([None, {Key("ns", str(number % 3)): random.randint(0, 3)}])
+            fleet.read(name, replace(some_tally(random).reading(), members=members) if event == 5 else None)
+            ledger.refresh(name, ledger.carriers(name), now)
 
 
 @pytest.mark.parametrize("mode", ["Uniform", "Weighting"])
@@ -239,7 +276,8 @@ def test_a_decision_stands_when_nothing_changes_and_when_capacity_is_added(rando
         if one.free is not None:
             wanted_here = {**demand.request, "pods": 1}
             left = {name: amount - taken * wanted_here.get(name, 0) for name, amount in one.free.items()}
-            one = replace(one, free=left)
+            rooms = one.rooms.beside({demand.shape: taken}) if one.rooms is not None else None
+            one = replace(one, free=left, rooms=rooms)
         used.put_snapshot(one)
     assert placed(used, settled) == first
     used.put_snapshot(plain_cluster("new", cpu=1_000_000))
@@ -263,3 +301,69 @@ def test_what_filters_said_is_forgotten_when_a_cluster_changes() -> None:
     assert members() is None
     fleet.put_snapshot(plain_cluster("b"))
     assert members() == {"b": 1, "c": 1}
+
+
+@settings(max_examples=40, deadline=None)
+@given(random=SEEDS)
+def test_no_placement_takes_more_than_the_nodes_can_hold(random: Random) -> None:
+    """By trying every way to lay the members of all instances onto the nodes of each cluster."""
+    fleet, ledger = Fleet(), Ledger()
+    engine = Engine(fleet, ledger, default_profile(), vector=random.random() < 0.5)
+    readings = {name: some_tally(random).reading() for name in NAMES[:4]}
+    for name, reading in readings.items():
+        fleet.put_snapshot(plain_cluster(name))
+        fleet.read(name, replace(reading, storage_classes=None))
+    shapes = [replace(some_shape(random), alone=False) for _ in range(3)]
+    held: dict[str, list[MemberShape]] = {name: [] for name in readings}
+    for number in range(8):
+        shape = random.choice(shapes)
+        demand = wanted(random.randint(1, 3), request=dict(shape.request), shape=shape)
+        placement = check(demand, engine, 0.0, default_profile()).placement
+        if placement is not None:
+            ledger.observe(Key("ns", str(number)), placement.members, demand.shape, {}, 0.0)
+            for name, count in placement.members.items():
+                held[name] += [shape] * count
+    for name, members in held.items():
+        rooms = readings[name].rooms
+        assert isinstance(rooms, NodeRooms)
+        nodes = [(shape, rooms.nodes.open_to(shape).nonzero()[0].tolist()) for shape in members]
+        assert packs(rooms.free.T.tolist(), nodes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random=SEEDS)
+def test_no_cluster_gets_half_of_the_votes_while_another_one_has_room(random: Random) -> None:
+    fleet = Fleet()
+    for one in snapshots(random):
+        fleet.put_snapshot(one)
+    demand = replace(demanded(random), current=None)
+    decision = check(demand, Engine(fleet, Ledger(), default_profile()), 0.0, default_profile())
+    verdicts = [verdict for verdict in decision.verdicts if verdict.feasible]
+    if decision.placement is None or len(verdicts) < 3:
+        return
+    limit, members = demand.quorum.limit(demand.members + int(demand.arbiter)), decision.placement.members
+    if max(members.values()) > limit:
+        assert all(members.get(v.cluster, 0) >= min(limit, demand.members if v.room is None else v.room) for v in verdicts)
+
+
+def test_what_is_booked_on_nodes_is_forgotten_when_the_reading_shows_it() -> None:
+    fleet, ledger, tally = Fleet(), Ledger(), tally_of(node("n", cpu=2000))
+    ledger.visible = fleet.visible
+    fleet.put_snapshot(plain_cluster("a"))
+    fleet.read("a", replace(tally.reading(), storage_classes=None))
+    engine, key = Engine(fleet, ledger, default_profile()), Key("shop", "orders")
+    demand = wanted(1)
+
+    def fits() -> bool:
+        return engine.decide(demand, MONGODB.template, now=0.0).complete
+
+    assert fits()
+    ledger.observe(key, {"a": 2}, demand.shape, {}, 0.0)
+    assert not fits()
+    tally.put_pod(pod("orders-0", "n", cpu=1000, instance="orders"))
+    fleet.read("a", replace(tally.reading(), storage_classes=None))
+    ledger.refresh("a", [key], 0.0)
+    assert ledger.booked("a") == {demand.shape: 1}
+    assert not fits()
+    ledger.forget(key)
+    assert fits()

@@ -52,3 +52,34 @@ def test_a_member_that_goes_down_is_reserved_again() -> None:
     ledger.observe(A, {"c": 2}, ONE, {"c": 2}, 0.0)
     ledger.observe(A, {"c": 2}, ONE, {"c": 1}, 50.0)
     assert ledger.reserved("c", 50.0) == {"pods": 1, "cpu": 1000}
+
+
+def test_members_are_booked_by_their_shapes() -> None:
+    ledger, other = Ledger(), MemberShape(request=(("cpu", 1000),), alone=True)
+    booked: list[tuple[str, MemberShape, int]] = []
+    ledger.on_change = lambda cluster, shape, members: booked.append((cluster, shape, members))
+    ledger.observe(A, {"c": 2}, ONE, {}, 0.0)
+    ledger.observe(B, {"c": 1}, other, {}, 0.0)
+    assert ledger.booked("c") == {ONE: 2, other: 1}
+    ledger.observe(A, {"c": 2}, other, {}, 1.0)
+    assert ledger.booked("c") == {other: 3}
+    ledger.forget(A)
+    ledger.forget(B)
+    assert (ledger.booked("c"), ledger.booked("d")) == ({}, {})
+    assert booked == [("c", ONE, 2), ("c", other, 1), ("c", ONE, -2), ("c", other, 2), ("c", other, -2), ("c", other, -1)]
+
+
+def test_members_that_are_seen_count_at_once_and_those_that_are_not_seen_never_do() -> None:
+    ledger, seen = Ledger(), {"c": 0}
+    ledger.visible = lambda cluster, key: seen.get(cluster)
+    ledger.observe(A, {"c": 2, "d": 1}, ONE, {"c": 2, "d": 1}, 0.0)
+    assert (ledger.booked("c"), ledger.booked("d")) == ({ONE: 2}, {})
+    seen["c"] = 1
+    ledger.refresh("c", [A, B], 1.0)
+    assert ledger.reserved("c", 1.0) == {"pods": 1, "cpu": 1000}
+    seen["c"] = 3
+    ledger.refresh("c", [A], 2.0)
+    assert ledger.booked("c") == {}
+    del seen["c"]
+    ledger.refresh("c", [A], 3.0)
+    assert ledger.booked("c") == {}

@@ -6,6 +6,7 @@ from typing import Any
 from fedstate.api.federated import Toleration
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, Requirement, StorageClassRecord, Taint
+from fedstate.scheduler.capacity.nodes import KNOWN
 from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.capacity.tally import NodeTally
 
@@ -81,3 +82,18 @@ def some_tally(random: Random) -> NodeTally:
     ]
     classes = [storage_class("local", "a"), storage_class("net", default=random.random() < 0.5)]
     return tally_of(*(some_node(random, name) for name in names), *pods, *classes[: random.randint(0, 2)])
+
+
+def packs(free: list[list[int]], members: list[tuple[MemberShape, list[int]]]) -> bool:
+    """Whether all members find a node of theirs, tried in every way; `free` by node."""
+    if not members:
+        return True
+    (one, nodes), rest = members[0], members[1:]
+    needs = [1, *(dict(one.request).get(name, 0) for name in KNOWN[1:])]
+    for at in nodes:
+        left = [have - need for have, need in zip(free[at], needs, strict=True)]
+        if all(have >= 0 or not need for have, need in zip(left, needs, strict=True)) and packs(
+            [*free[:at], left, *free[at + 1 :]], rest
+        ):
+            return True
+    return False

@@ -18,6 +18,7 @@ from tests.scheduler.capacity.records import (
     GI,
     ZONE,
     node,
+    packs,
     pod,
     shape,
     some_shape,
@@ -193,21 +194,6 @@ def test_what_is_left_depends_on_what_is_booked_and_not_on_the_order_in_which_it
     answers = {found.beside(dict(order)).fits(one) for order in permutations(booked.items())}
     assert len(answers) == 1
     assert found.fits(one) == found.beside({}).fits(one)
-
-
-def packs(free: list[list[int]], members: list[tuple[MemberShape, list[int]]]) -> bool:
-    """Whether all members find a node of theirs, tried in every way; `free` by node."""
-    if not members:
-        return True
-    (one, nodes), rest = members[0], members[1:]
-    needs = [1, *(dict(one.request).get(name, 0) for name in KNOWN[1:])]
-    for at in nodes:
-        left = [have - need for have, need in zip(free[at], needs, strict=True)]
-        if all(have >= 0 or not need for have, need in zip(left, needs, strict=True)) and packs(
-            [*free[:at], left, *free[at + 1 :]], rest
-        ):
-            return True
-    return False
 
 
 @settings(max_examples=150, deadline=None)
