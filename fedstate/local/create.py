@@ -22,6 +22,10 @@ from fedstate.local.spec import ClusterSpec, Engine, NodeSpec, read_spec, write_
 OPERATOR_FIRST_PORT = 7900
 DEFAULT_CLUSTERS = 3
 
+ANY_CLASS_PROFILE = """# Storage classes come to a cluster with the databases that name them, so that none is missing before.
+filters: [ClusterNames, ClusterAffinity, ClusterLeaving, ClusterReady, TaintToleration, ClusterAddress, APIEnablement]
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSize:
@@ -108,6 +112,7 @@ def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
         write_spec(each)
     instance = _instance(wanted, specs[0].engine, network, names)
     _write_kubeconfig(layout, instance, specs)
+    _write_profile(layout, specs)
     files.write_instance(layout, instance)
     return instance
 
@@ -131,6 +136,7 @@ def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
     for spec in specs:
         write_spec(spec)
     _write_kubeconfig(layout, instance, specs)
+    _write_profile(layout, specs)
     ports = same_or_free([operator.http_port for operator in instance.operators], first=OPERATOR_FIRST_PORT)
     operators = [msgspec.structs.replace(o, http_port=port) for o, port in zip(instance.operators, ports, strict=True)]
     instance = msgspec.structs.replace(
@@ -185,6 +191,11 @@ def _write_kubeconfig(layout: Layout, instance: InstanceSpec, specs: list[Cluste
     }
     layout.kubeconfig.touch(mode=0o600)
     layout.kubeconfig.write_text(files.kubeconfig_text(servers, current=files.context_of(CONTROL_PLANE, instance=instance.name)))
+
+
+def _write_profile(layout: Layout, specs: Sequence[ClusterSpec]) -> None:
+    if any(spec.any_storage_class for spec in specs):
+        layout.scheduler_profile.write_text(ANY_CLASS_PROFILE)
 
 
 def _require_quantity(text: str, key: str, value: str) -> None:

@@ -54,6 +54,11 @@ class Layout:
         return self.directory / "kubeconfig"
 
     @property
+    def scheduler_profile(self) -> Path:
+        """The scheduler's profile, where the instance has one of its own."""
+        return self.directory / "scheduler-profile.yaml"
+
+    @property
     def phases(self) -> Path:
         """One JSON object a line: what the supervisor has reached."""
         return self.directory / "phases.jsonl"

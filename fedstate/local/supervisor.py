@@ -230,6 +230,8 @@ def operator_argv(layout: Layout, instance: InstanceSpec, operator: OperatorSpec
     ]  # fmt: skip
     if operator.role == "member":
         argv += ["--cluster-name", operator.cluster, "--vip", vip]
+    elif layout.scheduler_profile.exists():
+        argv += ["--scheduler-profile", str(layout.scheduler_profile)]
     return argv
 
 

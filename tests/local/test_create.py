@@ -5,6 +5,7 @@ import json
 import socket
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ import yaml
 from fedstate.errors import FedstateError
 from fedstate.local.create import ClusterSize, Wanted, cluster_specs, create, default_sizes, parse_size
 from fedstate.local.layout import CONTROL_PLANE, Layout, layout_of, read_instance
+from fedstate.local.supervisor import operator_argv
+from fedstate.scheduler.filters import FILTERS
+from fedstate.scheduler.profile import load_profile
 
 
 def wanted(*sizes: ClusterSize, name: str = "default") -> Wanted:
@@ -156,3 +160,14 @@ async def test_instances_that_are_made_at_the_same_moment_share_no_port(tmp_path
     for maker in makers:
         await maker.communicate(b"")
     assert len(numbers) == len(set(numbers)) == 2 * (4 + 4 + 1)
+
+
+def test_with_any_storage_class_the_scheduler_leaves_storage_classes_out(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "local")
+    instance = create(layout, wanted())
+    assert "--scheduler-profile" not in operator_argv(layout, instance, instance.operators[0], "")
+    instance = create(layout, replace(wanted(), any_storage_class=True))
+    argv = operator_argv(layout, instance, instance.operators[0], "")
+    profile = load_profile(argv[argv.index("--scheduler-profile") + 1])
+    assert [one.name for one in FILTERS if one not in profile.filters] == ["StorageClass"]
+    assert "--scheduler-profile" not in operator_argv(layout, instance, instance.operators[1], "127.1.1.1")
