@@ -33,6 +33,14 @@ def cluster_ready(cluster: KubeObject) -> tuple[bool, str]:
     return False, NEVER_REPORTED
 
 
+def ready_since(cluster: KubeObject) -> str:
+    """When the cluster last became Ready or ceased to be, as Karmada wrote it; empty where it did not."""
+    for condition in (cluster.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Ready":
+            return str(condition.get("lastTransitionTime") or "")
+    return ""
+
+
 def vip_of(cluster: KubeObject) -> str | None:
     """The address under which the cluster's node ports are reached, as its owner wrote it; None if it has none.
 

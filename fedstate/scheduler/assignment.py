@@ -17,7 +17,10 @@ Standing = tuple[bool, float, int, int, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A cluster that may carry members. `room` is how many data members more it can take (None: no limit)."""
+    """A cluster that may carry members. `room` is how many data members more it can take (None: no limit).
+
+    `held` members, at most, run there already, and each of them that stays is worth `bonus` beside the score.
+    """
 
     name: str
     current: int
@@ -27,6 +30,8 @@ class Candidate:
     domains: tuple[tuple[str, int], ...] = ()
     ready: bool = True
     evacuate: bool = False
+    held: int = 0
+    bonus: int = 0
 
     @property
     def capacity(self) -> int | None:
@@ -117,7 +122,8 @@ class Division:
     def standing(self, candidate: Candidate, count: int) -> Standing:
         """Who gets the next member: below the limit, furthest below its share (by Webster's method), in empty failure domains."""
         over = self._cap is not None and count >= self._cap
-        return over, (2 * count + 1) / candidate.weight, self.crowd(candidate), -candidate.score, candidate.name
+        score = candidate.score + (candidate.bonus if count < candidate.held else 0)
+        return over, (2 * count + 1) / candidate.weight, self.crowd(candidate), -score, candidate.name
 
     def next_taker(self) -> str | None:
         open_names = [name for name in self.counts if self.has_room(name)]

@@ -6,12 +6,13 @@ Pure. Knows nothing of how the decision is written down or told. `decide` is the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, members_that_fit, shortage
+from fedstate.scheduler.anew import assign_anew
 from fedstate.scheduler.assignment import Assignment, Candidate, assign
 from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 from fedstate.scheduler.filters import CLUSTER_EXISTS, MEMBERS_PER_CLUSTER, RESOURCES_FIT, Context, excluded, rejection
@@ -63,7 +64,8 @@ class Left(NamedTuple):
 
 class Verdict(NamedTuple):
     """One cluster as a home for members. `reason` says why it takes no more, by which `rule`; `room` (None: no limit) how
-    many it takes. `points` is the sum of all weighted scores, `score` their mean.
+    many it takes. `points` is the sum of all weighted scores but that for members that stay, `score` the mean of all of them.
+    Members are to leave where the owner has ruled the cluster out (`evacuate`), or where it is given up as `lost`.
     """
 
     cluster: str
@@ -76,6 +78,7 @@ class Verdict(NamedTuple):
     ready: bool
     evacuate: bool
     snapshot: ClusterSnapshot | None
+    lost: bool = False
 
     @property
     def feasible(self) -> bool:
@@ -103,6 +106,15 @@ class Decision(NamedTuple):
     """Clusters that have just joined: a first placement waits for their first report, since members never move later."""
     held: str | None = None
     """Why a permit plugin does not let the placement be written."""
+    given_up: tuple[str, ...] = ()
+    """Lost clusters whose members this placement has elsewhere."""
+    unmoved: tuple[str, ...] = ()
+    """Lost clusters whose members nobody else can take, or may, if a permit plugin says so in `forbidden`."""
+    forbidden: str | None = None
+    rebalanced: str = ""
+    """The owner's request that this placement fulfils."""
+    unmet: str | None = None
+    """Why the request to place the members anew is not carried out; the rest of the decision is as if there were none."""
 
     @property
     def complete(self) -> bool:
@@ -110,7 +122,7 @@ class Decision(NamedTuple):
 
 
 def decide(demand: Demand, template: Resource, view: View, profile: Profile | None = None) -> Decision:
-    """All members placed, or nothing changed. What is placed stays where it is, whatever happened to its cluster since."""
+    """All members placed, or nothing changed. What is placed stays where it is, unless its cluster is lost or its owner asks."""
     profile = profile or default_profile()
     verdicts = verdicts_of(demand, template, view, profile)
     feasible = sum(verdict.feasible for verdict in verdicts)
@@ -118,11 +130,82 @@ def decide(demand: Demand, template: Resource, view: View, profile: Profile | No
     if awaited and feasible < min(ENOUGH_CLUSTERS, demand.members):
         outcome = Decision(placement=None, missing=demand.members, awaited=awaited)
     else:
-        leaving = tuple(sorted(verdict.cluster for verdict in verdicts if verdict.evacuate))
-        outcome = concluded(
-            demand, profile, leaving, lambda evacuating: _assigned(demand, verdicts, profile, evacuating=evacuating)
-        )
+        anew = _anew(demand, verdicts, profile, view.expected) if demand.rebalance else None
+        if anew is not None and anew.unmet is None:
+            outcome = anew
+        else:
+            outcome = concluded(demand, profile, verdicts, lambda leaving: _assigned(demand, verdicts, profile, leaving))
+            outcome = first_is_anew(demand, outcome) if anew is None else outcome._replace(unmet=anew.unmet)
     return outcome._replace(verdicts=verdicts, total=len(verdicts), feasible=feasible)
+
+
+def first_is_anew(demand: Demand, decision: Decision) -> Decision:
+    """A first placement also fulfils a request that was there before it."""
+    return decision._replace(rebalanced=demand.rebalance) if demand.rebalance and decision.complete else decision
+
+
+def _anew(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, expected: frozenset[str]) -> Decision | None:
+    """What the owner's request leads to: a placement that fulfils it, or why there is none; None where nothing is placed yet."""
+    current = demand.current
+    if current is None:
+        return None
+    awaited = sorted(name for name in expected if excluded(name, demand.spread) is None)
+    unmet = None
+    if not demand.dynamic:
+        unmet = "spec.scheduler.allowDynamicScheduler is false"
+    elif not demand.losses.led:
+        unmet = "nothing is moved while there is no primary with a majority"
+    elif awaited:
+        unmet = f"waiting for the first report of {', '.join(awaited)}"
+    if unmet is not None:
+        return Decision(placement=current, missing=0, unmet=unmet)
+    candidates = [_anew_candidate(verdict, demand, profile) for verdict in verdicts]
+    result = assign_anew(
+        candidates,
+        demand.members,
+        arbiter=demand.arbiter,
+        current_arbiter=current.arbiter_cluster,
+        limit=demand.quorum.limit,
+    )
+    unmet = _drawback(demand, result, profile)
+    if unmet is not None:
+        return Decision(placement=current, missing=0, unmet=unmet)
+    same = set(current.clusters) == set(result.placement.clusters)
+    return Decision(placement=current if same else result.placement, missing=0, rebalanced=demand.rebalance)
+
+
+def _drawback(demand: Demand, result: Assignment, profile: Profile) -> str | None:
+    """What speaks against an assignment that is made on request only."""
+    if not result.complete:
+        return f"{result.missing + int(result.arbiter_missing)} of the members would find no place"
+    before = _fatal(demand, demand.current) if demand.current is not None else set()
+    after = _fatal(demand, result.placement)
+    if len(after) > len(before):
+        return f"the set would not survive the loss of {' or '.join(sorted(after))} any more"
+    refusals = ((permit.name, permit.check(demand, result.placement)) for permit in profile.permits)
+    return next((f"the profile forbids it: {name}: {refusal}" for name, refusal in refusals if refusal is not None), None)
+
+
+def _fatal(demand: Demand, placement: Placement) -> set[str]:
+    """The clusters that the set cannot lose."""
+    arbiter = placement.arbiter_cluster
+    losses = demand.quorum.survivals(demand.quorum.votes(placement.members, arbiter), arbiter)
+    return {name for name, survival in losses.items() if not survival.full}
+
+
+def _anew_candidate(verdict: Verdict, demand: Demand, profile: Profile) -> Candidate:
+    """Filters hold for what runs too, and so does the limit of members; a cluster that is full may stay full."""
+    most = demand.spread.max_members_per_cluster
+    refused = verdict.reason is not None and verdict.rule not in (RESOURCES_FIT, MEMBERS_PER_CLUSTER)
+    pinned = not verdict.ready and verdict.cluster not in demand.losses.lost
+    candidate = candidate_of(verdict, demand, profile, frozenset((verdict.cluster,)) if refused and not pinned else frozenset())
+    return replace(
+        candidate,
+        current=candidate.current if most is None or pinned else min(candidate.current, most),
+        evacuate=refused and not pinned,
+        held=verdict.current,
+        bonus=profile.bonus,
+    )
 
 
 def awaited_of(demand: Demand, expected: frozenset[str]) -> tuple[str, ...]:
@@ -132,32 +215,43 @@ def awaited_of(demand: Demand, expected: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in expected if excluded(name, demand.spread) is None))
 
 
-def concluded(demand: Demand, profile: Profile, leaving: tuple[str, ...], assigned: Callable[[bool], Assignment]) -> Decision:
-    """What follows from an assignment: `assigned(False)` is one in which the clusters that are `leaving` keep their members."""
+def concluded(
+    demand: Demand, profile: Profile, carriers: Sequence[Verdict], assigned: Callable[[frozenset[str]], Assignment]
+) -> Decision:
+    """What follows from assignments: `assigned(leaving)` is one in which the clusters in `leaving` keep nothing.
+
+    All that is to leave leaves, or if that cannot be what is lost, or what is ruled out, or nothing.
+    """
     current = demand.current
-    stuck: tuple[str, ...] = ()
-    result = assigned(True)
-    if not result.complete and leaving:
-        stuck = leaving
-        result = assigned(False)
-    if not result.complete:
-        return Decision(placement=current, missing=result.missing + int(result.arbiter_missing), stuck=stuck)
-    if current is not None and set(current.clusters) == set(result.placement.clusters):
-        return Decision(placement=current, missing=0, stuck=stuck)
-    for permit in profile.permits:
-        refusal = permit.check(demand, result.placement)
-        if refusal is not None:
-            return Decision(placement=current, missing=0, stuck=stuck, held=f"{permit.name}: {refusal}")
-    return Decision(placement=result.placement, missing=0, stuck=stuck)
+    lost = frozenset(verdict.cluster for verdict in carriers if verdict.lost)
+    excluded_ones = frozenset(verdict.cluster for verdict in carriers if verdict.evacuate)
+    forbidden = None
+    for leaving in dict.fromkeys((lost | excluded_ones, lost, excluded_ones - lost, frozenset[str]())):
+        result = assigned(leaving)
+        stuck, unmoved = tuple(sorted(excluded_ones - leaving - lost)), tuple(sorted(lost - leaving))
+        outcome = Decision(placement=current, missing=0, stuck=stuck, unmoved=unmoved, forbidden=forbidden if unmoved else None)
+        if not result.complete:
+            outcome = outcome._replace(missing=result.missing + int(result.arbiter_missing))
+            continue
+        if current is not None and set(current.clusters) == set(result.placement.clusters):
+            return outcome
+        refusals = ((permit.name, permit.check(demand, result.placement)) for permit in profile.permits)
+        refusal = next((f"{name}: {reason}" for name, reason in refusals if reason is not None), None)
+        if refusal is None:
+            return outcome._replace(placement=result.placement, given_up=tuple(sorted(leaving & lost)))
+        if not leaving & lost:
+            return outcome._replace(held=refusal)
+        forbidden = forbidden or refusal
+    return outcome  # the last one keeps everything where it is
 
 
-def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, *, evacuating: bool) -> Assignment:
-    candidates = [candidate_of(verdict, demand, profile, evacuating=evacuating) for verdict in verdicts]
+def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, leaving: frozenset[str]) -> Assignment:
+    candidates = [candidate_of(verdict, demand, profile, leaving) for verdict in verdicts]
     home = demand.current.arbiter_cluster if demand.current else None
     return assign(candidates, demand.members, arbiter=demand.arbiter, current_arbiter=home, limit=demand.quorum.limit)
 
 
-def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, *, evacuating: bool) -> Candidate:
+def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, leaving: frozenset[str]) -> Candidate:
     room = verdict.room if verdict.feasible else 0
     capacity = None if room is None else verdict.current + room
     return Candidate(
@@ -168,7 +262,7 @@ def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, *, evacuati
         weight=profile.divide[demand.mode].weight(verdict.snapshot, capacity, demand.members),
         domains=profile.domains(verdict.snapshot) if verdict.snapshot else (),
         ready=verdict.ready,
-        evacuate=evacuating and verdict.evacuate,
+        evacuate=verdict.cluster in leaving,
     )
 
 
@@ -185,7 +279,9 @@ def verdicts_of(demand: Demand, template: Resource, view: View, profile: Profile
         )
         points = profile.liked(cluster, context) + profile.resourced(shares)
         refusal = rejection(cluster, context, profile.filters)
-        verdicts.append(judged(cluster, demand, current.get(cluster.name), left, (refusal, points, profile.total_weight)))
+        verdicts.append(
+            judged(cluster, demand, current.get(cluster.name), left, (refusal, points, profile.total_weight, profile.bonus))
+        )
     known = {cluster.name for cluster in view.clusters}
     verdicts += [gone(name, demand, current[name]) for name in sorted(set(current) - known)]
     return tuple(verdicts)
@@ -208,6 +304,7 @@ def gone(name: str, demand: Demand, current: int) -> Verdict:
         ready=False,
         evacuate=excluded(name, demand.spread) is not None,
         snapshot=None,
+        lost=name in demand.losses.lost,
     )
 
 
@@ -216,12 +313,12 @@ def judged(
     demand: Demand,
     carried: int | None,
     left: Left,
-    found: tuple[tuple[str, str] | None, int, int],
+    found: tuple[tuple[str, str] | None, int, int, int],
 ) -> Verdict:
     """The verdict on a cluster that carries so many members (None: it is not in the placement), by what filters and scores
-    have `found`: the refusal, the points, and the weight of all scores.
+    have `found`: the refusal, the points, the weight of all scores, and what a member is worth that may stay.
     """
-    refusal, points, weights = found
+    refusal, points, weights, bonus = found
     current, most = carried or 0, demand.spread.max_members_per_cluster
     room = left.room(demand)
     if refusal is None and room == 0:
@@ -236,12 +333,13 @@ def judged(
         current=current,
         room=room,
         points=points,
-        score=points // weights if weights else 0,
+        score=(points + bonus if current else points) // weights if weights else 0,
         reason=refusal[1] if refusal else None,
         rule=refusal[0] if refusal else None,
         ready=cluster.ready,
         evacuate=carried is not None and excluded(cluster.name, demand.spread) is not None,
         snapshot=cluster,
+        lost=carried is not None and cluster.name in demand.losses.lost,
     )
 
 

@@ -6,7 +6,7 @@ entry of a few arrays; only those that carry members are looked at one by one.
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fedstate.api.placement import Placement
 from fedstate.kube.resources import Resource
@@ -23,6 +23,7 @@ from fedstate.scheduler.decision import (
     concluded,
     context_of,
     decide,
+    first_is_anew,
     gone,
     judged,
 )
@@ -30,11 +31,12 @@ from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
-from fedstate.scheduler.snapshot import Fleet
+from fedstate.scheduler.snapshot import ClusterSnapshot, Fleet
 from fedstate.scheduler.table import Scan, Shape, Table
 
 MOST_SHAPES = 64
 MOST_REJUDGED = 20_000
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 TOLD, TOLD_OF_FAILURE = 12, 20
 """Verdicts on so many clusters are told, beside those on clusters that carry members."""
 
@@ -60,7 +62,14 @@ class Engine:
         self._sync(now)
         if today is not None and (expected := self._fleet.expected(today)) and awaited_of(demand, expected):
             return decide(demand, template, self.view(now, today), self.profile)
+        if demand.rebalance and demand.current is not None:
+            # Seldom asked for, and every cluster counts.
+            return decide(demand, template, self.view(now, today or _END_OF_TIME), self.profile)
         return _Question(self._table, self._shape(demand, template), demand).answer(explain=explain)
+
+    def cluster(self, name: str) -> ClusterSnapshot | None:
+        """The cluster as decisions see it now."""
+        return self._fleet.get(name)
 
     def room(self, demand: Demand, template: Resource, *, now: float) -> int | None:
         """How many members like those of the demand all clusters together still take; None where there is no limit."""
@@ -110,6 +119,7 @@ class Engine:
             spread.cluster_names,
             spread.exclude_cluster_names,
             spread.tolerations,
+            spread.preferences,
             demand.shape.storage_class,
         )
         shape = self._shapes.get(key)
@@ -139,8 +149,8 @@ class _Question:
         self._carriers = [self._carrier(name, count) for name, count in sorted(current.items())]
 
     def answer(self, *, explain: bool) -> Decision:
-        leaving = tuple(verdict.cluster for verdict in self._carriers if verdict.evacuate)
-        decision = concluded(self._demand, self._table.profile, leaving, self._assigned)
+        demand = self._demand
+        decision = first_is_anew(demand, concluded(demand, self._table.profile, self._carriers, self._assigned))
         return self._told(decision) if explain else decision
 
     def room(self) -> int | None:
@@ -166,12 +176,12 @@ class _Question:
                 scan.close(self._table.rows[verdict.cluster])
         return scan
 
-    def _assigned(self, evacuating: bool) -> Assignment:
+    def _assigned(self, leaving: frozenset[str]) -> Assignment:
         demand, table = self._demand, self._table
         divide = table.profile.divide[demand.mode]
         scan = self._scan()
         if self._carriers or not divide.even:
-            return self._dealt(scan, (), evacuating=evacuating)
+            return self._dealt(scan, (), leaving)
         rows = scan.take(demand.members)
         if len(rows) < demand.members and not demand.arbiter:
             rooms = [self._room(row) for row in rows]
@@ -179,14 +189,14 @@ class _Question:
             if most < demand.members:
                 return Assignment(placement=Placement(clusters=()), missing=demand.members - most)
         if len(rows) < demand.members or demand.arbiter:
-            return self._dealt(self._scan(), rows, evacuating=evacuating)
+            return self._dealt(self._scan(), rows, leaving)
         rows.sort()
         return Assignment(placement=Placement(clusters=tuple([table.singles[row] for row in rows])), missing=0)
 
-    def _dealt(self, scan: Scan, rows: Iterable[int], *, evacuating: bool) -> Assignment:
+    def _dealt(self, scan: Scan, rows: Iterable[int], leaving: frozenset[str]) -> Assignment:
         """Dealing in general, to clusters that carry members and to those that carry none; `rows` have got one each already."""
         demand, profile = self._demand, self._table.profile
-        candidates = [candidate_of(verdict, demand, profile, evacuating=evacuating) for verdict in self._carriers]
+        candidates = [candidate_of(verdict, demand, profile, leaving) for verdict in self._carriers]
         usable = sum(candidate.usable for candidate in candidates) + scan.open_count()
         cap = demand.quorum.limit(demand.members + int(demand.arbiter)) if usable >= ENOUGH_CLUSTERS else None
         weights = self._weights(scan)
@@ -282,7 +292,7 @@ class _Question:
 
     def _verdict(self, row: int, carried: int | None) -> Verdict:
         table, shape = self._table, self._shape
-        found = shape.refusal(row, table), table.scored(row, shape), table.weight
+        found = shape.refusal(row, table), table.scored(row, shape), table.weight, table.bonus
         return judged(table.snapshots[row], self._demand, carried, self._left(row), found)
 
     def _left(self, row: int) -> Left:

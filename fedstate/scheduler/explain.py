@@ -4,7 +4,7 @@ Pure, from the objects of a control plane; decides as the scheduler does and wri
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from fedstate.api.votes import Survival
@@ -15,10 +15,11 @@ from fedstate.scheduler.capacity.rooms import Reading, Source
 from fedstate.scheduler.decision import Decision, Verdict, View, context_of, decide
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.ledger import Ledger
+from fedstate.scheduler.losses import losses_told
 from fedstate.scheduler.middleware import Demand, Middleware
 from fedstate.scheduler.profile import Profile
 from fedstate.scheduler.report import message_of, outlook
-from fedstate.scheduler.scores import UNKNOWN, ResourceScore, free_shares, within
+from fedstate.scheduler.scores import UNKNOWN, KeptScore, ResourceScore, free_shares, within
 from fedstate.scheduler.snapshot import Fleet
 
 
@@ -73,6 +74,7 @@ def explained(instance: KubeObject, plane: ControlPlane, middleware: Middleware,
     for other in (*plane.others, instance):
         _book(other, ledger, middleware)
     demand = middleware.demand_of(instance)
+    demand = replace(demand, losses=losses_told(demand, middleware.sight_of(instance), fleet.get, now))
     view = View(
         clusters=fleet.clusters,
         vip_owners=fleet.vip_owners,
@@ -131,6 +133,8 @@ def _scores(verdict: Verdict, context: Context, view: View, profile: Profile) ->
     for score, _ in profile.scores:
         if isinstance(score, ResourceScore):
             found[score.name] = UNKNOWN if shares is None else within(score.score(shares))
+        elif isinstance(score, KeptScore):
+            found[score.name] = within(score.score(verdict.current))
         else:
             found[score.name] = within(score.score(cluster, context))
     return found

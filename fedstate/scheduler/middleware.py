@@ -9,15 +9,16 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints
-from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS
+from fedstate.api.naming import ANNOTATION_REBALANCED, MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.api.placement import Placement
 from fedstate.errors import FedstateError
-from fedstate.kube.objects import KubeObject
+from fedstate.kube.objects import KubeObject, annotations_of
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, amounts_of
 from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.podspec import shape_of
 from fedstate.scheduler.quorum import MONGODB_QUORUM, Quorum
+from fedstate.scheduler.sight import NO_LOSSES, Losses, Sight, mongodb_sight
 
 ANYWHERE = MemberShape(request=())
 
@@ -26,7 +27,8 @@ ANYWHERE = MemberShape(request=())
 class Demand:
     """What one instance wants placed, and what is placed of it already (`current`).
 
-    `shape` is one member as a node sees it; whatever is given, it asks for what `request` says.
+    `shape` is one member as a node sees it; whatever is given, it asks for what `request` says. With `dynamic`, members may be moved:
+    from clusters that `losses` names, and all of them once for every new text in `rebalance`.
     """
 
     members: int
@@ -40,6 +42,11 @@ class Demand:
     deleting: bool
     quorum: Quorum = MONGODB_QUORUM
     shape: MemberShape = ANYWHERE
+    dynamic: bool = True
+    toleration: int = 300
+    rebalance: str = ""
+    """What its owner has asked for and nobody has acted upon yet."""
+    losses: Losses = NO_LOSSES
 
     def __post_init__(self) -> None:
         request = tuple(sorted([(name, amount) for name, amount in self.request.items() if amount > 0]))
@@ -59,6 +66,8 @@ class Middleware:
     demand_of: Callable[[KubeObject], Demand]
     running_of: Callable[[KubeObject], Mapping[str, int]]
     """How many members of an instance run in each cluster, as its status says."""
+    sight_of: Callable[[KubeObject], Sight] = lambda obj: Sight()
+    """What the instance itself sees of its members, as its status says. Of one that says nothing, no member is ever moved."""
 
 
 def mongodb_demand(obj: KubeObject) -> Demand:
@@ -78,6 +87,9 @@ def mongodb_demand(obj: KubeObject) -> Demand:
         scheduler_name=instance.scheduler_name,
         generation=instance.generation,
         deleting=instance.deleting,
+        dynamic=instance.dynamic,
+        toleration=instance.toleration_seconds,
+        rebalance=instance.rebalance if instance.rebalance != annotations_of(obj).get(ANNOTATION_REBALANCED) else "",
     )
 
 
@@ -94,7 +106,13 @@ def mongodb_running(obj: KubeObject) -> dict[str, int]:
     }
 
 
-MONGODB = Middleware(instances=MULTI_CLOUD_MONGODBS, template=MONGODBS, demand_of=mongodb_demand, running_of=mongodb_running)
+MONGODB = Middleware(
+    instances=MULTI_CLOUD_MONGODBS,
+    template=MONGODBS,
+    demand_of=mongodb_demand,
+    running_of=mongodb_running,
+    sight_of=mongodb_sight,
+)
 
 ENTRY_POINTS = "fedstate.middleware"
 

@@ -17,7 +17,7 @@ from fedstate.errors import FedstateError
 from fedstate.scheduler.divisions import DIVISIONS, UNIFORM, WEIGHTING, Divide
 from fedstate.scheduler.filters import FILTERS, OPTIONAL, Context, Filter
 from fedstate.scheduler.middleware import Demand
-from fedstate.scheduler.scores import SCORES, UNKNOWN, ClusterScore, ResourceScore, Score, within
+from fedstate.scheduler.scores import SCORES, UNKNOWN, ClusterScore, KeptScore, ResourceScore, Score, within
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 HEAVIEST_SCORES = 100
@@ -76,6 +76,11 @@ class Profile:
         return tuple((score, weight) for score, weight in self.scores if isinstance(score, ClusterScore))
 
     @property
+    def bonus(self) -> int:
+        """What a member is worth that may stay where it runs."""
+        return sum(weight * within(score.score(1)) for score, weight in self.scores if isinstance(score, KeptScore))
+
+    @property
     def total_weight(self) -> int:
         return sum(weight for _, weight in self.scores)
 
@@ -114,7 +119,13 @@ def _named(kind: str, built_in: Iterable[_Plugin], cls: Any) -> dict[str, _Plugi
 
 DEFAULTS: Mapping[str, Any] = {
     "filters": [each.name for each in FILTERS],
-    "scores": {"ResourcesLeastAllocated": 4, "ResourcesBalancedAllocation": 1, "TaintToleration": 4},
+    "scores": {
+        "ResourcesLeastAllocated": 4,
+        "ResourcesBalancedAllocation": 1,
+        "TaintToleration": 4,
+        "ClusterAffinity": 8,
+        "Stickiness": 6,
+    },
     "topology": {"region": 4, "provider": 2, "zone": 1},
     "resources": ["cpu", "memory"],
     "divide": {"Uniform": UNIFORM.name, "Weighting": WEIGHTING.name},
@@ -128,7 +139,7 @@ def profile_of(said: Mapping[str, Any]) -> Profile:
         if name not in DEFAULTS:
             raise ProfileError(f"{name}: there is no such field; there are {', '.join(DEFAULTS)}")
     values = {**DEFAULTS, **said}
-    filters, scores = _named("filter", FILTERS, Filter), _named("score", SCORES, (ResourceScore, ClusterScore))
+    filters, scores = _named("filter", FILTERS, Filter), _named("score", SCORES, (ResourceScore, ClusterScore, KeptScore))
     divisions, permits = _named("divide", DIVISIONS, Divide), _named("permit", PERMITS, Permit)
     wanted = _texts("filters", values["filters"])
     if len(wanted) > MOST_FILTERS:

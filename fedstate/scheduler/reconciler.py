@@ -6,25 +6,42 @@ One per middleware. Writes nothing of the spec, and nothing at all for instances
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason, conditions_of, find_condition, with_condition
-from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, DEFAULT_SCHEDULER_NAME, FIELD_MANAGER_SCHEDULER
+from fedstate.api.naming import (
+    ANNOTATION_REBALANCED,
+    ANNOTATION_SCHEDULER_RESULT,
+    DEFAULT_SCHEDULER_NAME,
+    FIELD_MANAGER_SCHEDULER,
+)
 from fedstate.api.placement import Placement
 from fedstate.control.reconciler import DONE, Result
 from fedstate.errors import TerminalError
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import ApiError, ServerError
 from fedstate.kube.events import EventRecorder
-from fedstate.kube.objects import Key, KubeObject, generation_of, key_of, name_of, namespace_of, resource_version_of, uid_of
+from fedstate.kube.objects import (
+    Key,
+    KubeObject,
+    annotations_of,
+    generation_of,
+    key_of,
+    name_of,
+    namespace_of,
+    resource_version_of,
+    uid_of,
+)
 from fedstate.kube.store import Store
 from fedstate.scheduler.decision import Decision
 from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
+from fedstate.scheduler.losses import Absences
 from fedstate.scheduler.metrics import decided
 from fedstate.scheduler.middleware import Demand, Middleware
-from fedstate.scheduler.report import same_story, scheduled_condition, scheduling_status
+from fedstate.scheduler.report import moves, same_story, scheduled_condition, scheduling_status, unmet_sentence
 from fedstate.scheduler.turns import Stories
 from fedstate.scheduler.waiting import Waiting
 
@@ -35,6 +52,9 @@ LOOK_AGAIN = 300.0
 
 LOOK_AGAIN_AWAITED = 15.0
 """The same for one that waits for the first report of a cluster, since that wait ends by time alone."""
+
+AFTER_DUE = 0.1
+"""Seconds after the end of a toleration, so that it is surely over."""
 
 STALE_CACHE = 0.2
 """Seconds until the cache should have seen our own write."""
@@ -61,6 +81,7 @@ class SchedulerReconciler:
         self._ledger = ledger
         self.waiting = Waiting(lambda demand: engine.room(demand, middleware.template, now=self.monotonic()))
         self.stories = Stories()
+        self._absences = Absences()
         self._written: dict[Key, int] = {}
         self._sent: dict[Key, str] = {}
         self._told: dict[Key, Mapping[str, Any]] = {}
@@ -103,7 +124,10 @@ class SchedulerReconciler:
             await self.prepare(demand, key.namespace)
             if self._instances.get(key) is not obj:
                 return await self.reconcile(key)
-        return await self._place(key, obj, demand, running)
+        losses, due = self._absences.losses(
+            key, demand, self._middleware.sight_of(obj), self._engine.cluster, now=self.monotonic()
+        )
+        return _sooner(await self._place(key, obj, replace(demand, losses=losses), running), due)
 
     async def _place(self, key: Key, obj: KubeObject, demand: Demand, running: Mapping[str, int]) -> Result:
         """A placement to write is all that this pass writes; its story is left to a later one."""
@@ -111,23 +135,24 @@ class SchedulerReconciler:
         began = time.perf_counter()
         explained = demand.current is not None  # then there is nearly always nothing to place, and only something to tell
         decision = self._decide(demand, explain=explained)
-        if decision.placement is not None and decision.placement != demand.current:
+        if decision.placement is not None and (decision.placement != demand.current or decision.rebalanced):
             self._observe(key, decision.placement, demand, running)
             decided(self._middleware.instances.plural, Reason.PLACED, time.perf_counter() - began)
             self.waiting.discard(key)
-            await self._write_placement(key, obj, demand, decision.placement)
+            await self._write_placement(key, obj, demand, decision)
             return DONE
         if not explained:
             decision = self._decide(demand, explain=True)
         scheduling = scheduling_status(demand, decision)
         condition = scheduled_condition(demand, decision, scheduling["message"])
         decided(self._middleware.instances.plural, condition.reason, time.perf_counter() - began)
-        if decision.complete and not decision.stuck:
+        settled = decision.complete and not decision.stuck and not decision.unmoved and decision.unmet is None
+        if settled:
             self.waiting.discard(key)
         else:
             self.waiting.add(key, demand, decision)
         await self._write_status(key, obj, decision, condition, scheduling)
-        if decision.complete:
+        if settled:
             return DONE
         return Result(requeue_after=LOOK_AGAIN_AWAITED if decision.awaited else LOOK_AGAIN)
 
@@ -153,6 +178,7 @@ class SchedulerReconciler:
 
     def _forget(self, key: Key) -> None:
         self._ledger.forget(key)
+        self._absences.forget(key)
         self.waiting.discard(key)
         self.stories.drop(key)
         self._written.pop(key, None)
@@ -160,14 +186,19 @@ class SchedulerReconciler:
         self._told.pop(key, None)
         self._unsure.discard(key)
 
-    async def _write_placement(self, key: Key, obj: KubeObject, demand: Demand, placement: Placement) -> None:
+    async def _write_placement(self, key: Key, obj: KubeObject, demand: Demand, decision: Decision) -> None:
         """Bound to the uid: an instance of the same name that came in between is another one, and refused.
 
         After a request without an answer nobody knows which placement counts, so the next one is bound to what the cache holds.
         A placement that was refused is booked off again.
         """
-        result, unsure = placement.to_annotation(), key in self._unsure
-        intent: KubeObject = {"metadata": _identity(obj) | {"annotations": {ANNOTATION_SCHEDULER_RESULT: result}}}
+        assert decision.placement is not None
+        result, unsure = decision.placement.to_annotation(), key in self._unsure
+        annotations = {ANNOTATION_SCHEDULER_RESULT: result}
+        done = decision.rebalanced or annotations_of(obj).get(ANNOTATION_REBALANCED)
+        if done:
+            annotations[ANNOTATION_REBALANCED] = done  # what an apply leaves out is taken away
+        intent: KubeObject = {"metadata": _identity(obj) | {"annotations": annotations}}
         if unsure:
             intent["metadata"]["resourceVersion"] = resource_version_of(obj)
         self._sent[key] = result
@@ -184,6 +215,8 @@ class SchedulerReconciler:
         self._written[key] = int(resource_version_of(answer))
         self.stories.hold(key)
         _log.info("placed", extra={"object": str(key), "placement": result})
+        for reason, note in moves(demand, decision):
+            self._events.event(obj, "Normal", reason, note, action="Move")
 
     async def _refuse(self, obj: KubeObject, error: TerminalError) -> None:
         condition = Condition(
@@ -203,9 +236,11 @@ class SchedulerReconciler:
         settled = decision.complete or decision.held is not None or bool(decision.awaited)
         if settled and before is not None and same_story(before, scheduling):
             scheduling = before
-        await self._apply_status(key, obj, condition, scheduling)
+        await self._apply_status(key, obj, condition, scheduling, unmet_sentence(decision))
 
-    async def _apply_status(self, key: Key, obj: KubeObject, condition: Condition, scheduling: Mapping[str, Any] | None) -> None:
+    async def _apply_status(
+        self, key: Key, obj: KubeObject, condition: Condition, scheduling: Mapping[str, Any] | None, unmet: str = ""
+    ) -> None:
         """Writes only what differs from the cached status, and tells the owner when the verdict or its reason changes."""
         conditions = conditions_of(obj)
         before = find_condition(conditions, ConditionType.SCHEDULED)
@@ -222,12 +257,22 @@ class SchedulerReconciler:
         self._written[key] = int(resource_version_of(answer))
         if before is None or (before.status, before.reason) != (after.status, after.reason):
             self._tell(obj, after)
+        if unmet and (before is None or unmet not in before.message):
+            self._events.event(obj, "Warning", "NotRebalanced", unmet, action="Move")
 
     def _tell(self, obj: KubeObject, condition: Condition) -> None:
         if condition.is_true:
             self._events.event(obj, "Normal", "Scheduled", condition.message, action="Schedule")
         else:
             self._events.event(obj, "Warning", "FailedScheduling", condition.message, action="Schedule")
+
+
+def _sooner(result: Result, due: float | None) -> Result:
+    """Looked at again when the time of a loss is over, if not before."""
+    if due is None:
+        return result
+    pause = due + AFTER_DUE
+    return replace(result, requeue_after=pause if result.requeue_after is None else min(pause, result.requeue_after))
 
 
 def _identity(obj: KubeObject) -> dict[str, str]:

@@ -3,11 +3,12 @@
 Pure; owns no rule, only how verdicts are told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason
+from fedstate.api.naming import ANNOTATION_REBALANCE
 from fedstate.api.placement import Placement
 from fedstate.api.votes import Survival
 from fedstate.scheduler.amounts import amount_text
@@ -68,8 +69,33 @@ def _message(demand: Demand, decision: Decision, ahead: Outlook) -> str:
             sentences.append(f"{_count(decision.placement.total, 'member')} placed before stay where they are.")
     if decision.stuck:
         sentences.append(f"Members in {_names(decision.stuck)} stay although the spec excludes it, as nobody else can take them.")
-    sentences += _lost(decision)
+    sentences += _lost(demand, decision)
+    sentences.append(unmet_sentence(decision))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def unmet_sentence(decision: Decision) -> str:
+    """Why what the owner asked for is not done; empty if all of it is."""
+    if decision.unmet is None:
+        return ""
+    return f"The members are not placed anew, as {ANNOTATION_REBALANCE} asks: {decision.unmet}."
+
+
+def moves(demand: Demand, decision: Decision) -> Iterator[tuple[str, str]]:
+    """What is worth an event of a placement that moves members, or is asked to: a reason and a sentence."""
+    current, placement = demand.current, decision.placement
+    if current is None or placement is None:
+        return
+    if decision.given_up:
+        clusters = " and ".join(decision.given_up)
+        verb = "has" if len(decision.given_up) == 1 else "have"
+        yield "MembersMoved", f"{clusters} {verb} been lost for {demand.toleration} s; placed anew: {_placed(placement)}"
+    if decision.rebalanced:
+        same = set(current.clusters) == set(placement.clusters)
+        yield (
+            "Rebalanced",
+            f"Placed anew as asked for: {'nothing has to move' if same else _placed(placement).removesuffix('.')}.",
+        )
 
 
 def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
@@ -201,16 +227,28 @@ def _finding(verdict: Verdict) -> str:
     return "fits any number of members" if verdict.capacity is None else f"fits {_count(verdict.capacity, 'member')}"
 
 
-def _lost(decision: Decision) -> list[str]:
-    """A lost cluster keeps its members in this version: whoever waits for them elsewhere has to know."""
-    placed = decision.placement.members if decision.placement else {}
-    return [
-        f"{verdict.cluster} is lost ({verdict.reason}); its {_count(placed[verdict.cluster], 'member')} "
-        f"{'stays' if placed[verdict.cluster] == 1 else 'stay'} placed there: "
-        "this version does not move members of a lost cluster."
-        for verdict in sorted(decision.verdicts, key=lambda verdict: verdict.cluster)
-        if not verdict.ready and placed.get(verdict.cluster)
-    ]
+def _lost(demand: Demand, decision: Decision) -> list[str]:
+    """Whoever waits for the members of a lost cluster elsewhere has to know whether they will come, and when."""
+    placed = {entry.cluster: entry for entry in decision.placement.clusters} if decision.placement else {}
+    told = []
+    for verdict in sorted(decision.verdicts, key=lambda verdict: verdict.cluster):
+        entry = placed.get(verdict.cluster)
+        if verdict.ready or entry is None:
+            continue
+        what = _count(entry.members, "member") if entry.members else "arbiter"
+        verb = "stay" if entry.members > 1 else "stays"
+        told.append(
+            f"{verdict.cluster} is lost ({verdict.reason}); its {what} {verb} placed there: {_why(demand, decision, verdict)}."
+        )
+    return told
+
+
+def _why(demand: Demand, decision: Decision, verdict: Verdict) -> str:
+    if verdict.cluster in decision.unmoved:
+        if decision.forbidden is not None:
+            return f"the profile forbids to place them elsewhere ({decision.forbidden})"
+        return "nobody else can take them"
+    return demand.losses.spared.get(verdict.cluster, "it has just been lost")
 
 
 def _names(names: Sequence[str]) -> str:

@@ -42,7 +42,17 @@ class ClusterScore:
     score: Callable[[ClusterSnapshot, Context], int]
 
 
-Score = ResourceScore | ClusterScore
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptScore:
+    """A score by how many members of the instance the cluster carries; 0 where it carries none. It goes to members that run there
+    already and not to further ones, so it counts only where members may move.
+    """
+
+    name: str
+    score: Callable[[int], int]
+
+
+Score = ResourceScore | ClusterScore | KeptScore
 
 
 def free_shares(allocatable: Amounts, free: Amounts, counted: Sequence[str]) -> list[int]:
@@ -78,10 +88,29 @@ def reporting(cluster: ClusterSnapshot, context: Context) -> int:
     return 0 if cluster.free is None else MOST
 
 
+def affinity(cluster: ClusterSnapshot, context: Context) -> int:
+    """The share of its owner's preferences, by their weights, that the cluster matches; all of it where there are none."""
+    preferences = context.spread.preferences
+    whole = sum(preference.weight for preference in preferences)
+    met = sum(
+        preference.weight
+        for preference in preferences
+        if all(cluster.labels.get(key) == value for key, value in preference.node_select)
+    )
+    return MOST * met // whole if whole else MOST
+
+
+def stickiness(carried: int) -> int:
+    """What runs there better stays there."""
+    return MOST if carried else 0
+
+
 SCORES: tuple[Score, ...] = (
     ResourceScore(name="ResourcesLeastAllocated", score=least_allocated),
     ResourceScore(name="ResourcesMostAllocated", score=most_allocated),
     ResourceScore(name="ResourcesBalancedAllocation", score=balanced_allocation),
     ClusterScore(name="TaintToleration", score=preferred),
     ClusterScore(name="ResourcesReported", score=reporting),
+    ClusterScore(name="ClusterAffinity", score=affinity),
+    KeptScore(name="Stickiness", score=stickiness),
 )

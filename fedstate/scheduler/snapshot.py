@@ -44,6 +44,8 @@ class ClusterSnapshot:
     allocatable: Amounts | None
     free: Amounts | None
     created: datetime | None
+    ready_since: str = ""
+    """When Karmada last saw it become Ready, or cease to be, by Karmada's clock and in its words."""
     rooms: Rooms | None = None
     source: Source = NO_SOURCE
     storage_classes: frozenset[str] | None = None
@@ -86,6 +88,7 @@ def snapshot_of(cluster: KubeObject) -> ClusterSnapshot:
         allocatable=allocatable,
         free=free,
         created=_created(cluster),
+        ready_since=karmada.ready_since(cluster),
         rooms=models,
         source=_source(cluster, known=free is not None, ready=ready, models=left_out),
     )

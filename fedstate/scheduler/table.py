@@ -102,7 +102,7 @@ class Table:
         self._reserved = reserved
         self._scorers = [(score.score, weight) for score, weight in profile.resource_scores]
         self._unknown = profile.resourced(None)
-        self.weight = profile.total_weight
+        self.weight, self.bonus = profile.total_weight, profile.bonus
         self._counted: list[list[tuple[str, int]]] = [[] for _ in clusters]
         self.singles = [ClusterMembers(cluster=name, members=1) for name in self.names]
         for row in range(len(clusters)):

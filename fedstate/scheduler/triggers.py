@@ -40,7 +40,9 @@ def follow_instances(instances: Informer, desk: Desk) -> None:
         elif old is not None and new is not None:
             scheduling = (new.get("status") or {}).get("scheduling")
             rewritten = scheduling != (old.get("status") or {}).get("scheduling") and scheduling != reconciler.told(key)
-            if rewritten or running_of(old) != running_of(new):
+            if desk.middleware.sight_of(old) != desk.middleware.sight_of(new):
+                queue.add(key, priority=CHANGED)
+            elif rewritten or running_of(old) != running_of(new):
                 queue.add(key, priority=STORY)
 
     instances.store.add_listener(changed)

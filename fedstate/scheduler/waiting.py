@@ -53,7 +53,7 @@ class Waiting:
 
     def add(self, key: Key, demand: Demand, decision: Decision) -> None:
         """The instance has no place by this decision, or not all of it is where it should be."""
-        if decision.held is not None or decision.awaited:
+        if decision.held is not None or decision.awaited or decision.unmoved or decision.unmet is not None:
             self.discard(key)
             self._unless[key] = None
             return

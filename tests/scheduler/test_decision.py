@@ -149,8 +149,7 @@ def test_a_lost_cluster_keeps_its_members_and_the_status_says_so() -> None:
     clusters = [cluster("a", conditions=[LOST]), cluster("b"), cluster("c")]
     assert members_of(decided({}, *clusters, result=RESULT)) == {"a": 2, "b": 1}
     assert told({}, *clusters, result=RESULT).endswith(
-        "a is lost (not Ready (ClusterNotReachable)); its 2 members stay placed there: "
-        "this version does not move members of a lost cluster."
+        "a is lost (not Ready (ClusterNotReachable)); its 2 members stay placed there: it has just been lost."
     )
 
 
