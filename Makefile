@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST := PYTHONDEVMODE=1 PYTHONWARNINGS=error $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-watch bench-informer bench-api bench-scheduler test test-fast check lint types arrows format docs lock clean
+.PHONY: help demo bench bench-watch bench-informer bench-scheduler bench-scheduler-e2e bench-api test test-fast check lint types arrows format docs lock clean
 
 ##@ Try it
 demo: $(VENV)/.demo ## Show the main job on real mongod processes: three clusters, one database, a lost primary (ARGS="--stay --no-chaos")
@@ -35,26 +35,33 @@ arrows: $(VENV)/.dev ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
 ##@ Measure it
+bench: $(VENV)/.bench ## All benchmarks, one after the other, and docs/benchmarks.md from what they found (ARGS="--rounds 5")
+	$(BIN)/python -m benchmarks $(ARGS)
+
 bench-watch: $(VENV)/.bench ## What a watch event costs, beside its peers (ARGS="--rounds 5", "--kubeconfig FILE")
 	$(BIN)/python -m benchmarks.watch $(ARGS)
 
 bench-informer: $(VENV)/.bench ## From the stream to the reconcile, and a cache of 100,000 pods, beside its peers
 	$(BIN)/python -m benchmarks.informer $(ARGS)
 
+bench-scheduler: $(VENV)/.bench ## Placements per CPU-second, against the plain form that must decide the same
+	$(BIN)/python -m benchmarks.scheduler $(ARGS)
+
+bench-scheduler-e2e: $(VENV)/.bench ## 1,000 instances created at once, until all are placed: decisions and their writes
+	$(BIN)/python -m benchmarks.scheduler_e2e $(ARGS)
+
 bench-api: $(VENV)/.bench ## What a small write costs, beside its peers
 	$(BIN)/python -m benchmarks.api $(ARGS)
-
-bench-scheduler: $(VENV)/.dev ## Placements per CPU-second, against the plain form that must decide the same
-	$(BIN)/python -m benchmarks.scheduler $(ARGS)
 
 ##@ Work on it
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix fedstate tests benchmarks
 	$(BIN)/ruff format fedstate tests benchmarks
 
-docs: $(VENV)/.dev ## Write the reference pages that are made from the code: settings and messages
+docs: $(VENV)/.dev ## Write the reference pages that are made from the code: settings, messages, figures
 	$(BIN)/python -m tests.docs.settings
 	$(BIN)/python -m tests.badinput.document
+	$(BIN)/python -m benchmarks.page
 
 lock: $(VENV)/.dev ## Pin the newest allowed versions of all dependencies again
 	$(BIN)/pip install --quiet uv
@@ -68,7 +75,7 @@ clean: ## Remove the virtual environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FedState needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -102,12 +102,14 @@ def go_peer() -> Path | None:
     return binary
 
 
-def arguments(description: str | None) -> argparse.ArgumentParser:
+def arguments(description: str | None, *, load: bool = True) -> argparse.ArgumentParser:
+    """What every benchmark takes; those with `load` on an API server also which, and from which clients."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each client runs, in turn with the others")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each of the ways is measured, in turn with the others")
     parser.add_argument("--scale", type=float, default=1.0, help="of the work; below 1 to try whether it runs")
-    parser.add_argument("--kubeconfig", type=Path, help="put the load on this API server instead of our own")
-    parser.add_argument("--only", default="", help="peers to run, by a part of their name, separated by commas")
+    if load:
+        parser.add_argument("--kubeconfig", type=Path, help="put the load on this API server instead of our own")
+        parser.add_argument("--only", default="", help="peers to run, by a part of their name, separated by commas")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the JSON and the plot go")
     return parser
 

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.report import Report, Row, number
 
-OURS, OWN, PEER, GOAL, INK = "#1f6f8b", "#7fb3c4", "#b8c4cc", "#c0392b", "#333333"
+OURS, OWN, PEER, GREY, GOAL, INK = "#1f6f8b", "#7fb3c4", "#b8c4cc", "#7a868e", "#c0392b", "#333333"
 BAR, HEAD, WIDTH = 0.27, 0.75, 9.0
 """Inches: a bar with its space, what stands around the bars of a panel, the whole."""
+MOST_BARS = 12
 FAR = 20
 """Where the largest is so many times the smallest, lengths are logarithms."""
 
@@ -68,10 +69,19 @@ def panels_of(rows: Sequence[Row]) -> list[Panel]:
                 by_case.setdefault(row.case, []).append(row)
         panels += [_beside_peers(case, unit, some) for case, some in by_case.items() if len(some) > 1]
         single = [some[0] for some in by_case.values() if len(some) == 1]
-        if single:
-            panels.append(_cases(unit, single))
+        panels += [_cases(title, unit, some) for title, some in _parted(single)]
     limited = [row for row in rows if row.ours is not None and not row.peer and row.target and row.target.max]
     return [*panels, _limits(limited)] if limited else panels
+
+
+def _parted(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Where a panel would have too many bars, one for each first part of the cases' names."""
+    if len(rows) <= MOST_BARS:
+        return [("", list(rows))] if rows else []
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.case.partition(", ")[0], []).append(row)
+    return list(parts.items())
 
 
 def _least(row: Row) -> bool:
@@ -94,16 +104,24 @@ def _peer(row: Row) -> Bar:
     return Bar(label=label, value=row.peer_value or 0, shown=number(row.peer_value), colour=OWN if own else PEER)
 
 
-def _cases(unit: str, rows: Sequence[Row]) -> Panel:
+def _cases(title: str, unit: str, rows: Sequence[Row]) -> Panel:
     bars = []
     for row in rows:
         goal = _goal(row)
         goals = () if goal is None else (goal,)
-        bars.append(Bar(label=row.case, value=row.ours or 0, shown=number(row.ours), beside=row.peer_value, goals=goals))
+        bars.append(
+            Bar(
+                label=row.case.removeprefix(f"{title}, "),
+                value=row.ours or 0,
+                shown=number(row.ours),
+                beside=row.peer_value,
+                goals=goals,
+            )
+        )
     legend = [("FedState", OURS)]
-    legend += [(peer, INK) for peer in dict.fromkeys(row.peer for row in rows) if peer]
+    legend += [(peer, GREY) for peer in dict.fromkeys(row.peer for row in rows) if peer]
     legend += [("to reach", GOAL)] if any(bar.goals for bar in bars) else []
-    return Panel(title="", unit=unit, bars=bars, legend=legend)
+    return Panel(title=title, unit=unit, bars=bars, legend=legend)
 
 
 def _limits(rows: Sequence[Row]) -> Panel:
