@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from fedstate.api.federated import Preference
 from fedstate.api.placement import Placement
 from fedstate.api.votes import survivals, vote_layout
 from fedstate.scheduler.decision import Decision, View, decide
@@ -16,6 +17,7 @@ from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import MONGODB, Demand
 from fedstate.scheduler.profile import default_profile
+from fedstate.scheduler.sight import Losses
 from fedstate.scheduler.snapshot import ClusterSnapshot, Fleet
 from tests.scheduler.test_engine import TODAY, TOLERATION, plain_cluster, wanted
 
@@ -27,7 +29,8 @@ HUGE = 1_000_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """`rooms` of a, b, c, ...; `want` what each of them gets; `votes` of them; `stops`: the clusters whose loss stops elections
-    or majority writes.
+    or majority writes. `lost` clusters are not Ready; those that are `gone` too are given up. With `anew` the owner has asked for
+    another division. Clusters that are `liked` are preferred by 3, `fancied` ones by 1.
     """
 
     members: int
@@ -47,6 +50,10 @@ class Row:
     most: int | None = None
     only: str = ""
     without: str = ""
+    gone: str = ""
+    anew: bool = False
+    liked: str = ""
+    fancied: str = ""
     missing: int = 0
 
     def __str__(self) -> str:
@@ -146,6 +153,99 @@ TABLE = [
     Row(members=3, rooms="9 0 0", want="2 0 1", votes="2 0 1", stops="a", have="1 1 1", without="b"),
     Row(members=3, rooms="0 0 0", want="1 1 1", votes="1 1 1", have="1 1 1", without="b"),
     Row(members=4, rooms="9 9 9", want="2 2 0", votes="2 2 0", arbiter=True, home="c", have="2 2 0", had_home="c", stops="ab"),
+    # A lost cluster that is given up: what the others carry stays, and what is missing is dealt to them as if it were new.
+    # Two clusters are left, so that no limit of votes holds; b and c carry one each, and the first by name gets the third.
+    Row(members=3, rooms="9 9 9", want="0 2 1", votes="0 2 1", stops="b", have="1 1 1", lost="a", gone="a"),
+    # The empty cluster is the furthest below its share.
+    Row(members=3, rooms="9 9 9 9", want="0 1 1 1", votes="0 1 1 1", have="1 1 1 0", lost="a", gone="a"),
+    # d first, as it has none; then c and d have one each, b two: the first by name.
+    Row(members=5, rooms="9 9 9 9", want="0 2 2 1", votes="0 2 2 1", have="2 2 1 0", lost="a", gone="a"),
+    # c first, as it has fewer; then both have two.
+    Row(members=5, rooms="9 9 9", want="0 3 2", votes="0 3 2", stops="b", have="2 2 1", lost="a", gone="a"),
+    # Two members to place, room for one: all or nothing.
+    Row(members=5, rooms="9 0 0 1", want="2 2 1 0", votes="2 2 1 0", have="2 2 1 0", lost="a", gone="a"),
+    # The same by the owner's own limit: b has its two, c may take one more.
+    Row(members=5, rooms="9 9 9", want="2 2 1", votes="2 2 1", have="2 2 1", lost="a", gone="a", most=2),
+    # Two clusters at once, three members: e gets two, then c, d and e have two each.
+    Row(members=7, rooms="9 9 9 9 9", want="0 0 3 2 2", votes="0 0 3 2 2", have="2 1 2 2 0", lost="ab", gone="ab"),
+    # b is lost too and not given up: it keeps its member and gets no more; c has reached two of five votes, so that d gets both.
+    Row(members=5, rooms="9 9 9 9", want="0 1 2 2", votes="0 1 2 2", have="2 1 2 0", lost="ab", gone="a"),
+    # The cluster of the arbiter: the arbiter goes where no data is.
+    Row(
+        members=4,
+        rooms="9 9 9 9",
+        want="2 2 0 0",
+        votes="2 2 0 0",
+        arbiter=True,
+        home="d",
+        have="2 2 0 0",
+        had_home="c",
+        stops="ab",
+        lost="c",
+        gone="c",
+    ),
+    # Five places each for b, c and d in all: d first, then c and d are equal, and b stands at two of five votes.
+    Row(members=5, rooms="0 3 4 5", want="0 2 2 1", votes="0 2 2 1", mode="Weighting", have="2 2 1 0", lost="a", gone="a"),
+    # The region of the lost cluster is empty now: b and e are as good as it was, and b comes first.
+    Row(members=3, rooms="9 9 9 9 9", want="0 1 1 1 0", votes="0 1 1 1 0", have="1 0 1 1 0", regions="xxyzx", lost="a", gone="a"),
+    # Of two empty clusters the preferred one.
+    Row(members=3, rooms="9 9 9 9 9", want="0 1 1 0 1", votes="0 1 1 0 1", have="1 1 1 0 0", lost="a", gone="a", liked="e"),
+    # One cluster is lost and another ruled out: both are left.
+    Row(members=3, rooms="9 9 9 9 9", want="0 0 1 1 1", votes="0 0 1 1 1", have="1 1 1 0 0", lost="a", gone="a", without="b"),
+    # The same with room for one: what is lost goes first.
+    Row(members=3, rooms="9 9 0 1", want="0 1 1 1", votes="0 1 1 1", have="1 1 1 0", lost="a", gone="a", without="b"),
+    # Shrinking by what was lost needs nobody else.
+    Row(members=3, rooms="0 0 0", want="0 2 1", votes="0 2 1", stops="b", have="2 2 1", lost="a", gone="a"),
+    # Asked to place anew: b has more than two of five votes and gives one to the empty a; then no move makes it more even.
+    Row(members=5, rooms="9 9 9", want="1 2 2", votes="1 2 2", have="0 3 2", anew=True),
+    # 1 2 2 is as even as 2 2 1: nothing moves.
+    Row(members=5, rooms="9 9 9", want="1 2 2", votes="1 2 2", have="1 2 2", anew=True),
+    Row(members=3, rooms="9 9 9 9", want="1 1 1 0", votes="1 1 1 0", have="0 2 1 0", anew=True),
+    # A first placement would take a, b and c; any three are as good.
+    Row(members=3, rooms="9 9 9 9 9", want="0 0 1 1 1", votes="0 0 1 1 1", have="0 0 1 1 1", anew=True),
+    # One cluster is preferred to all others, so one member goes there; c is the last of three equal ones.
+    Row(members=3, rooms="9 9 9 9", want="1 1 0 1", votes="1 1 0 1", have="1 1 1 0", liked="d", anew=True),
+    # Preferred by a quarter of all weights is not worth a move.
+    Row(members=3, rooms="9 9 9 9 9", want="1 1 1 0 0", votes="1 1 1 0 0", have="1 1 1 0 0", liked="c", fancied="d", anew=True),
+    # Rules hold for what runs too: b is tainted by now, d is empty.
+    Row(members=3, rooms="9 9 9 9", want="1 0 1 1", votes="1 0 1 1", have="1 1 1 0", tainted="b", anew=True),
+    # Without b two clusters would be left, of which one could not be lost: refused.
+    Row(members=3, rooms="9 9 9", want="1 1 1", votes="1 1 1", have="1 1 1", tainted="b", anew=True),
+    # a is empty and full of others' pods: 0 3 2 is the best there is.
+    Row(members=5, rooms="0 0 0", want="0 3 2", votes="0 3 2", stops="b", have="0 3 2", anew=True),
+    Row(members=5, rooms="9 9 9", want="1 2 2", votes="1 2 2", have="0 3 2", most=2, anew=True),
+    # The owner's limit leaves room for four: refused.
+    Row(members=5, rooms="9 9", want="3 2", votes="3 2", stops="a", have="3 2", most=2, anew=True),
+    # The arbiter goes to the first cluster with fewer members. Without a, two of four copies are left, and three have to acknowledge.
+    Row(
+        members=4,
+        rooms="9 9 9",
+        want="2 1 1",
+        votes="2 1 1",
+        arbiter=True,
+        home="b",
+        have="2 1 1",
+        had_home="a",
+        stops="a",
+        anew=True,
+    ),
+    # Twelve places in a, three each in b and c: a would get more and stops at its four of nine votes.
+    Row(members=9, rooms="9 0 0", want="4 3 2", votes="3 2 2", mode="Weighting", have="3 3 3", anew=True),
+    # a is lost and not given up, so its members stay; the others are evened out among b, c and d.
+    Row(members=5, rooms="9 9 9 9", want="2 1 1 1", votes="2 1 1 1", have="2 2 1 0", lost="a", anew=True),
+    Row(members=5, rooms="9 9 9 9", want="0 2 2 1", votes="0 2 2 1", have="2 2 1 0", lost="a", gone="a", anew=True),
+    # Two of one region, while z has none: b moves, as the last of those two.
+    Row(members=3, rooms="9 9 9 9", want="1 0 1 1", votes="1 0 1 1", have="1 1 1 0", regions="xxyz", anew=True),
+    # Preferences decide between clusters that are equal in votes, evenness and regions.
+    Row(members=1, rooms="9 9 9", want="0 0 1", votes="0 0 1", stops="c", liked="c"),
+    Row(members=3, rooms="9 9 9 9 9", want="1 0 0 1 1", votes="1 0 0 1 1", liked="de"),
+    Row(members=5, rooms="9 9 9", want="2 1 2", votes="2 1 2", liked="c"),
+    Row(members=1, rooms="9 9 9", want="0 1 0", votes="0 1 0", stops="b", liked="b", fancied="c"),
+    Row(members=2, rooms="9 9 9", want="0 1 1", votes="0 1 0", stops="b", liked="b", fancied="c"),
+    Row(members=2, rooms="9 9 9", want="1 0 1", votes="1 0 0", stops="a", liked="ab", regions="xxy"),
+    Row(members=3, rooms="9 9 9 0", want="1 1 1 0", votes="1 1 1 0", liked="d"),
+    # What runs does not move because something is preferred.
+    Row(members=3, rooms="9 9 9 9", want="1 1 1 0", votes="1 1 1 0", have="1 1 1 0", liked="d"),
 ]
 
 
@@ -155,7 +255,9 @@ def clusters(row: Row) -> list[ClusterSnapshot]:
         cluster = plain_cluster(name, cpu=HUGE * CPU)
         free = None if room == "-" else {"cpu": int(room) * CPU, "memory": 64 << 30, "pods": 110}
         taints = ({"key": "maint", "effect": "NoSchedule"},) if name in row.tainted else ()
-        found.append(replace(cluster, free=free, taints=taints, region=region.strip(), ready=name not in row.lost))
+        labels = {key: "yes" for key in ("liked", "fancied") if name in getattr(row, key)}
+        ready = name not in row.lost
+        found.append(replace(cluster, free=free, taints=taints, region=region.strip(), ready=ready, labels=labels))
     return found
 
 
@@ -167,9 +269,18 @@ def demand_of(row: Row) -> Demand:
         exclude_cluster_names=tuple(row.without),
         tolerations=(TOLERATION,) if row.tolerates else (),
         max_members_per_cluster=row.most,
+        preferences=tuple(
+            Preference(weight=w, node_select=((key, "yes"),)) for key, w in (("liked", 3), ("fancied", 1)) if getattr(row, key)
+        ),
     )
     have = {name: int(count) for name, count in zip("abcde", row.have.split(), strict=False)}
-    return replace(demand, spread=spread, current=Placement.of(have, row.had_home) if row.have else None)
+    return replace(
+        demand,
+        spread=spread,
+        current=Placement.of(have, row.had_home) if row.have else None,
+        losses=Losses(lost=frozenset(row.gone)),
+        rebalance="now" if row.anew else "",
+    )
 
 
 def decisions(row: Row) -> dict[str, Decision]:
