@@ -60,6 +60,14 @@ class System:
         argv = [sys.executable, "-m", "fedstate", "local", *arguments]
         return await _run(argv, self.environment)
 
+    async def explain(self, name: str, namespace: str, *arguments: str) -> KubeObject:
+        """`fedstate explain-placement -o json`."""
+        context = context_of(CONTROL_PLANE, instance=self.instance.name)
+        argv = [sys.executable, "-m", "fedstate", "explain-placement", name, "-n", namespace, "-o", "json", *arguments]
+        argv += ["--kubeconfig", str(self.layout.kubeconfig), "--context", context]
+        found: KubeObject = json.loads(await _run(argv, self.environment))
+        return found
+
     async def kubectl(self, *arguments: str, cluster: str = CONTROL_PLANE, stdin: str = "") -> str:
         """Run a real kubectl against a cluster; its standard output."""
         context = context_of(cluster, instance=self.instance.name)
