@@ -10,7 +10,8 @@ Ints = npt.NDArray[np.int64]
 
 def evenly(fits: Ints, count: int) -> Ints:
     """As equal a number on each node as possible; the emptier nodes first. `count` is not more than fits at all."""
-    low, high = 0, int(fits.max(initial=0))
+    low = count // max(1, int(np.count_nonzero(fits)))
+    high = low if int(np.minimum(fits, low + 1).sum()) > count else int(fits.max())
     while low < high:
         level = (low + high + 1) // 2
         if int(np.minimum(fits, level).sum()) <= count:

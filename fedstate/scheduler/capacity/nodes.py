@@ -6,7 +6,7 @@ Pure. Knows nodes as they were at one moment, and nothing of where that knowledg
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +21,55 @@ from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 KNOWN = (PODS, CPU, "memory", "ephemeral-storage")
 """The resources of which a node's record tells; the rows of all tables of amounts here."""
 
-MOST_MASKS = 64
+MOST_SHAPES = 256
 
 Flags = npt.NDArray[np.bool_]
-_Question = tuple[object, ...]
+
+
+class Load(NamedTuple):
+    """A kind of pod, by what it takes off a node: amounts of the rows of KNOWN, on the nodes of the mask (None: on any).
+
+    `known` is whether this is all that it takes; `order` is where it comes when several kinds are laid onto nodes.
+    """
+
+    needs: tuple[tuple[int, int], ...]
+    mask: Flags | None
+    known: bool = True
+    order: tuple[object, ...] = ()
+
+    def fits(self, free: Ints) -> Ints:
+        """How many of these pods each node takes, of which nothing that is free is less than 0."""
+        counts: Ints = free[0].copy()
+        for row, amount in self.needs:
+            np.minimum(counts, free[row] // amount, out=counts)
+        if self.mask is not None:
+            counts *= self.mask
+        return counts
+
+    def take(self, free: Ints, taken: Ints) -> None:
+        free[0] -= taken
+        for row, amount in self.needs:
+            free[row] -= amount * taken
+
+
+def needs_of(amounts: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """By row of KNOWN, of amounts in the order of its rows without the first one, pods, of which every pod takes one."""
+    return tuple((row, amount) for row, amount in enumerate(amounts, 1) if amount > 0)
+
+
+def spread(free: Ints, load: Load, count: int, way: Callable[[Ints, int], Ints] = evenly) -> int:
+    """Takes what so many pods need off `free`, as far as they fit; how many found a node."""
+    fits = load.fits(free)
+    count = min(count, int(fits.sum()))
+    if count:
+        load.take(free, way(fits, count))
+    return count
 
 
 class NodeSet:
     """The nodes and storage classes of a cluster, without what is free on them: shared by readings until one of them changes."""
 
-    __slots__ = ("_masks", "classes", "nodes", "usable", "whole")
+    __slots__ = ("_loads", "classes", "nodes", "usable", "whole")
 
     def __init__(self, nodes: Iterable[NodeRecord], classes: Iterable[StorageClassRecord] = ()) -> None:
         self.nodes = tuple(sorted(nodes, key=lambda node: node.key.name))
@@ -38,19 +77,28 @@ class NodeSet:
         self.usable: Flags = np.array([node.ready and not node.unschedulable for node in self.nodes], dtype=np.bool_)
         amounts = [(node.pods, node.cpu_millis, node.memory_bytes, node.storage_bytes) for node in self.nodes]
         self.whole: Ints = np.array(amounts, dtype=np.int64).reshape(-1, len(KNOWN)).T
-        self._masks: dict[_Question, Flags] = {}
+        self._loads: dict[MemberShape, Load] = {}
+
+    def load(self, shape: MemberShape) -> Load:
+        """What a member takes, and on which nodes it may run at all."""
+        found = self._loads.get(shape)
+        if found is None:
+            if len(self._loads) >= MOST_SHAPES:
+                self._loads.clear()
+            request, mask = dict(shape.request), self.open_to(shape)
+            amounts = [request.get(name, 0) for name in KNOWN[1:]]
+            found = self._loads[shape] = Load(
+                needs=needs_of(amounts),
+                mask=None if mask.all() else mask,
+                known=all(name in KNOWN for name in request),
+                # Those that are welcome on few nodes before those that go anywhere, the large before the small.
+                order=(int(mask.sum()), *(-amount for amount in amounts), repr(shape)),
+            )
+        return found
 
     def open_to(self, shape: MemberShape) -> Flags:
         """The nodes that may run such a member, whatever is free on them."""
-        question = (shape.node_selector, shape.terms, shape.tolerations, shape.storage_class)
-        mask = self._masks.get(question)
-        if mask is None:
-            if len(self._masks) >= MOST_MASKS:
-                self._masks.clear()
-            mask = self._masks[question] = self.usable & np.array(
-                [self._takes(node, shape) for node in self.nodes], dtype=np.bool_
-            )
-        return mask
+        return self.usable & np.array([self._takes(node, shape) for node in self.nodes], dtype=np.bool_)
 
     def class_of(self, shape: MemberShape) -> StorageClassRecord | None:
         """The storage class of the member's volume, where it is known."""
@@ -71,40 +119,6 @@ class NodeSet:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """`count` pods with these amounts each, by the rows of KNOWN, for the nodes of the mask."""
-
-    amounts: tuple[int, ...]
-    mask: Flags
-    count: int
-
-    def fits(self, free: Ints) -> Ints:
-        """How many of these pods each node takes."""
-        counts: Ints = free[0].copy()
-        for row, amount in enumerate(self.amounts):
-            if row and amount:
-                np.minimum(counts, free[row] // amount, out=counts)
-        np.maximum(counts, 0, out=counts)
-        counts[~self.mask] = 0
-        return counts
-
-    def take(self, free: Ints, taken: Ints) -> None:
-        free[0] -= taken
-        for row, amount in enumerate(self.amounts):
-            if row and amount:
-                free[row] -= amount * taken
-
-
-def spread(free: Ints, load: Load, way: Callable[[Ints, int], Ints] = evenly) -> int:
-    """Takes what the load needs off `free`, as far as it fits; how many of its pods found a node."""
-    fits = load.fits(free)
-    count = min(load.count, int(fits.sum()))
-    if count:
-        load.take(free, way(fits, count))
-    return count
-
-
 class NodeRooms:
     """A Rooms over nodes, of which `free` is what is left on each, by the rows of KNOWN.
 
@@ -113,12 +127,13 @@ class NodeRooms:
     more room at all. So whatever is placed by `fits`, one after the other, fits the nodes together.
     """
 
-    __slots__ = ("_clash", "free", "nodes")
+    __slots__ = ("_clash", "_most", "free", "nodes")
 
     def __init__(self, nodes: NodeSet, free: Ints, *, clash: bool = False) -> None:
         self.nodes = nodes
-        self.free = free
+        self.free: Ints = np.maximum(free, 0)
         self._clash = clash
+        self._most: dict[MemberShape, int] = {}
 
     def __eq__(self, other: object) -> bool:
         """Whether both know the same nodes with the same free amounts, as readings between two changes do."""
@@ -132,24 +147,24 @@ class NodeRooms:
     __hash__ = None  # type: ignore[assignment]
 
     def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:
-        loads = [self._load(shape, count) for shape, count in _ordered(booked)]
-        loads = [replace(load, count=min(load.count, int(load.fits(self.free).sum()))) for load in loads]
-        loads = [load for load in loads if load.count]
-        if not loads or self._clash:
+        wanted = [(self.nodes.load(shape), min(count, self._room(shape))) for shape, count in booked.items()]
+        wanted = [(load, count) for load, count in wanted if count > 0]
+        if not wanted or self._clash:
             return self
-        loads.sort(key=lambda load: int(load.mask.sum()))
+        wanted.sort(key=lambda one: one[0].order)
         for way in (evenly, tightly):
             free = self.free.copy()
-            if all(spread(free, load, way) == load.count for load in loads):
+            if all(spread(free, load, count, way) == count for load, count in wanted):
                 return NodeRooms(self.nodes, free)
         return NodeRooms(self.nodes, self.free, clash=True)
 
     def fits(self, shape: MemberShape) -> int | None:
-        if any(name not in KNOWN for name, _ in shape.request):
+        load = self.nodes.load(shape)
+        if not load.known:
             return None
         if self._clash:
             return 0
-        counts = self._load(shape).fits(self.free)
+        counts = load.fits(self.free)
         return int(np.count_nonzero(counts)) if shape.alone else int(counts.sum())
 
     def why_not(self, shape: MemberShape) -> str:
@@ -157,14 +172,9 @@ class NodeRooms:
             return "what is placed there already, and has no pods yet, does not fit its nodes together"
         return refusal_of(self.nodes.nodes, self.free, shape, self.nodes.class_of(shape))
 
-    def _load(self, shape: MemberShape, count: int = 1) -> Load:
-        request = dict(shape.request)
-        return Load((1, *(request.get(name, 0) for name in KNOWN[1:])), self.nodes.open_to(shape), count)
-
-
-def _ordered(booked: Mapping[MemberShape, int]) -> list[tuple[MemberShape, int]]:
-    """The largest first, since the small ones find a place between them; in an order that no history changes."""
-    given = [(shape, count) for shape, count in booked.items() if count > 0]
-    if len(given) > 1:
-        given.sort(key=lambda one: ([-dict(one[0].request).get(name, 0) for name in KNOWN[1:]], repr(one[0])))
-    return given
+    def _room(self, shape: MemberShape) -> int:
+        """How many members of the shape these nodes hold if there are no others; asked for with every booking."""
+        most = self._most.get(shape)
+        if most is None:
+            most = self._most[shape] = int(self.nodes.load(shape).fits(self.free).sum())
+        return most

@@ -15,7 +15,7 @@ from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, StorageClassRecord
 from fedstate.scheduler.capacity.arranging import Ints
 from fedstate.scheduler.capacity.matching import repelling
-from fedstate.scheduler.capacity.nodes import KNOWN, Load, NodeRooms, NodeSet, spread
+from fedstate.scheduler.capacity.nodes import KNOWN, Load, NodeRooms, NodeSet, needs_of, spread
 from fedstate.scheduler.capacity.rooms import Reading, Source
 
 MOST_WAITING_SHAPES = 100
@@ -90,7 +90,7 @@ class NodeTally:
         if waiting:
             pods = f"{waiting} pod{'' if waiting == 1 else 's'}"
             notes.append(f"{pods} without a node, {placed} counted where they may fit")
-        whole, left = nodes.whole[:, nodes.usable].sum(axis=1), np.maximum(free[:, nodes.usable], 0).sum(axis=1)
+        whole, left = nodes.whole[:, nodes.usable].sum(axis=1), free[:, nodes.usable].sum(axis=1)
         return Reading(
             source=Source(kind="nodes", since=since, note="; ".join(notes)),
             rooms=NodeRooms(nodes, free),
@@ -105,7 +105,8 @@ class NodeTally:
     def _free(self, nodes: NodeSet) -> Ints:
         used = [self._used.get(node.key.name, _NOTHING) for node in nodes.nodes]
         taken: Ints = np.array(used, dtype=np.int64).reshape(-1, len(KNOWN)).T
-        return nodes.whole - taken
+        free: Ints = np.maximum(nodes.whole - taken, 0)
+        return free
 
     def _settle(self, nodes: NodeSet, free: Ints) -> int:
         """Pods without a node go before members that are yet to come; how many found one."""
@@ -113,7 +114,8 @@ class NodeTally:
             return 0
         untainted = np.array([repelling(node, ()) is None for node in nodes.nodes], dtype=np.bool_)
         largest = sorted(self._waiting.items(), reverse=True)[:MOST_WAITING_SHAPES]
-        return sum(spread(free, Load((1, *amounts), nodes.usable & untainted, count)) for amounts, count in largest)
+        mask = nodes.usable & untainted
+        return sum(spread(free, Load(needs_of(amounts), mask), count) for amounts, count in largest)
 
     def _count(self, pod: PodRecord, sign: int) -> None:
         amounts = (pod.cpu_millis, pod.memory_bytes, pod.storage_bytes)
