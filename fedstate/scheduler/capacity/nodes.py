@@ -5,7 +5,7 @@ Pure. Knows nodes as they were at one moment, and nothing of where that knowledg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ KNOWN = (PODS, CPU, "memory", "ephemeral-storage")
 """The resources of which a node's record tells; the rows of all tables of amounts here."""
 
 MOST_SHAPES = 256
+MOST_BYTES = 1 << 14
+"""For the steps by which booked members were laid onto the nodes of one cluster."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -127,13 +129,14 @@ class NodeRooms:
     more room at all. So whatever is placed by `fits`, one after the other, fits the nodes together.
     """
 
-    __slots__ = ("_clash", "_most", "free", "nodes")
+    __slots__ = ("_clash", "_most", "_steps", "free", "nodes")
 
     def __init__(self, nodes: NodeSet, free: Ints, *, clash: bool = False) -> None:
         self.nodes = nodes
         self.free: Ints = np.maximum(free, 0)
         self._clash = clash
         self._most: dict[MemberShape, int] = {}
+        self._steps: list[tuple[Load, int, Ints]] = []
 
     def __eq__(self, other: object) -> bool:
         """Whether both know the same nodes with the same free amounts, as readings between two changes do."""
@@ -152,11 +155,11 @@ class NodeRooms:
         if not wanted or self._clash:
             return self
         wanted.sort(key=lambda one: one[0].order)
-        for way in (evenly, tightly):
-            free = self.free.copy()
-            if all(spread(free, load, count, way) == count for load, count in wanted):
-                return NodeRooms(self.nodes, free)
-        return NodeRooms(self.nodes, self.free, clash=True)
+        if (free := self._laid_evenly(wanted)) is not None:
+            return NodeRooms(self.nodes, free)
+        free = self.free.copy()
+        fits = all(spread(free, load, count, tightly) == count for load, count in wanted)
+        return NodeRooms(self.nodes, free if fits else self.free, clash=not fits)
 
     def fits(self, shape: MemberShape) -> int | None:
         load = self.nodes.load(shape)
@@ -171,6 +174,26 @@ class NodeRooms:
         if self._clash:
             return "what is placed there already, and has no pods yet, does not fit its nodes together"
         return refusal_of(self.nodes.nodes, self.free, shape, self.nodes.class_of(shape))
+
+    def _laid_evenly(self, wanted: Sequence[tuple[Load, int]]) -> Ints | None:
+        """What is left beside all of them, or None if they do not fit this way.
+
+        Between two questions there is mostly one booking more, so the last answer is kept step by step.
+        """
+        steps, same = self._steps, 0
+        for (load, count), (before, number, _) in zip(wanted, steps, strict=False):
+            if load is not before or count != number:
+                break
+            same += 1
+        del steps[same:]
+        free, keeps = steps[-1][2] if steps else self.free, self.free.nbytes * len(wanted) <= MOST_BYTES
+        for load, count in wanted[same:]:
+            free = free.copy()
+            if spread(free, load, count) < count:
+                return None
+            if keeps:
+                steps.append((load, count, free))
+        return free
 
     def _room(self, shape: MemberShape) -> int:
         """How many members of the shape these nodes hold if there are no others; asked for with every booking."""

@@ -196,6 +196,18 @@ def test_what_is_left_depends_on_what_is_booked_and_not_on_the_order_in_which_it
     assert found.fits(one) == found.beside({}).fits(one)
 
 
+@settings(max_examples=60, deadline=None)
+@given(random=SEEDS)
+def test_what_was_asked_before_changes_no_answer(random: Random) -> None:
+    asked = some_tally(random).reading().rooms
+    assert isinstance(asked, NodeRooms)
+    shapes = [some_shape(random) for _ in range(4)]
+    for _ in range(8):
+        booked = {one: random.randint(0, 2) for one in shapes}
+        fresh = NodeRooms(asked.nodes, asked.free)
+        assert asked.beside(booked) == fresh.beside(booked)
+
+
 @settings(max_examples=150, deadline=None)
 @given(random=SEEDS)
 def test_whatever_is_placed_one_after_the_other_fits_the_nodes_together(random: Random) -> None:
