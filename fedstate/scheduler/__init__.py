@@ -13,6 +13,8 @@ from fedstate.control.component import ComponentContext, Runnable
 from fedstate.control.controller import Controller
 from fedstate.control.workqueue import WorkQueue
 from fedstate.scheduler.capacity.layers import Layers
+from fedstate.scheduler.capacity.member import Connect
+from fedstate.scheduler.capacity.members import connect
 from fedstate.scheduler.capacity.sources import Sources
 from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
@@ -36,15 +38,18 @@ class _Background:
         await self.work(self.queue)
 
 
-def build(ctx: ComponentContext) -> list[Runnable]:
-    """One controller per middleware, all of them over the same clusters and the same memory of what is given away."""
+def build(ctx: ComponentContext, *, connect: Connect = connect) -> list[Runnable]:
+    """One controller per middleware, all of them over the same clusters and the same memory of what is given away.
+
+    `connect` makes the clients of member clusters.
+    """
     fleet, ledger = Fleet(), Ledger()
     ledger.visible = fleet.visible
     engine = Engine(fleet, ledger, load_profile(ctx.settings.scheduler_profile))
     clusters = ctx.informers.informer(CLUSTERS)
     desks: list[Desk] = []
     layers = Layers(fleet, ledger, readings_changed(desks), time.monotonic)
-    sources = Sources(ctx.client, clusters.store, layers, ctx.settings.capacity)
+    sources = Sources(ctx.client, clusters.store, layers, ctx.settings.capacity, connect=connect)
     runnables: list[Runnable] = [sources]
     for middleware in middlewares():
         instances = ctx.informers.informer(middleware.instances, ctx.settings.namespace)

@@ -43,7 +43,11 @@ def pod(name: str, node: str, cpu: str = "1", *, instance: str = "", phase: str 
 
 
 def storage_class(name: str) -> KubeObject:
-    return {"metadata": {"name": name}, "provisioner": "p"}
+    """The cluster's default one."""
+    return {
+        "metadata": {"name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "p",
+    }
 
 
 class Guarded(FakeApiServer):
@@ -64,9 +68,9 @@ class World:
         self.readings: dict[str, Reading] = {}
         self.reads: list[str] = []
         self.configs: list[ClusterConfig] = []
-        control = KubeClient(ClusterConfig(server=CONTROL, token="control"), transport=self.control)
-        self.clusters = Informer(control, CLUSTERS)
-        self.watching = Members(control, self.clusters.store, self._lay, connect=self._connect)
+        self.client = KubeClient(ClusterConfig(server=CONTROL, token="control"), transport=self.control)
+        self.clusters = Informer(self.client, CLUSTERS)
+        self.watching = Members(self.client, self.clusters.store, self._lay, connect=self.connect)
 
     def join(self, name: str, *, ready: bool = True, nodes: int = 1, **spec: Any) -> Guarded:
         """A member with as many nodes of four cores each, and its Secret."""
@@ -104,7 +108,7 @@ class World:
         else:
             self.readings[name] = reading
 
-    def _connect(self, config: ClusterConfig) -> KubeClient:
+    def connect(self, config: ClusterConfig) -> KubeClient:
         self.configs.append(config)
         return KubeClient(config, transport=_Session(self, config))
 

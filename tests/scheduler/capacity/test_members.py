@@ -50,7 +50,7 @@ async def test_a_member_is_read_node_by_node_with_the_credentials_of_its_secret(
         assert world.fits("a") == 5
         reading = world.readings["a"]
         assert (reading.source.kind, reading.source.note) == ("nodes", "")
-        assert reading.storage_classes == {"fast"}
+        assert reading.storage_classes == frozenset({"fast"})
         assert [(config.server, config.token) for config in world.configs] == [("https://a", "t1")]
 
 
@@ -110,7 +110,8 @@ async def test_a_changed_endpoint_is_followed_at_once(world: World) -> None:
 
 @pytest.mark.parametrize("why", ["pull", "forbidden", "no secret"])
 async def test_without_credentials_of_their_own_members_are_read_through_the_cluster_proxy(world: World, why: str) -> None:
-    world.join("a", **{"pull": {"syncMode": "Pull"}, "forbidden": {}, "no secret": {"secretRef": None}}[why])
+    specs: dict[str, dict[str, Any]] = {"pull": {"syncMode": "Pull"}, "forbidden": {}, "no secret": {"secretRef": None}}
+    world.join("a", **specs[why])
     if why == "forbidden":
         world.control.fail(of("secrets/a"), refusal(403, "Forbidden", "no"), None)
     async with watching(world):
