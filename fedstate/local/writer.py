@@ -1,6 +1,7 @@
 """A plain MongoDB client, as an application would have one: it writes with majority acknowledgement and remembers what was acknowledged.
 
-It knows nothing of FedState but the address list and the password.
+It knows nothing of FedState but the address list and the password. The driver's client is the one with threads: its asyncio client
+(4.20) leaves the socket of a connection to the garbage collector when it is closed while that one opens (PYTHON-5867).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote_plus
 
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -35,7 +36,7 @@ class Writer:
     """Writes numbered documents one after another, and never twice the same number; `acknowledged` holds what the majority has."""
 
     def __init__(self, uri: str, *, collection: str = "writes") -> None:
-        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        self._client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
             serverSelectionTimeoutMS=1000,
             connectTimeoutMS=1000,
@@ -63,7 +64,7 @@ class Writer:
         raise FedstateError(f"no write was acknowledged by a majority within {FIRST_WRITE_TIMEOUT:.0f} s")
 
     async def run(self) -> None:
-        """Write until `stop`. Not to be cancelled: on Python 3.11 the driver can swallow that, and would go on."""
+        """Write until `stop`. Not to be cancelled: the write under way would go on in its thread, and nobody would count it."""
         while not self._stopping:
             await self._try()
             await asyncio.sleep(PAUSE)
@@ -88,17 +89,20 @@ class Writer:
     async def missing(self) -> list[int]:
         """Numbers acknowledged before the call that cannot be read back by a majority read; writing may go on meanwhile."""
         written = list(self.acknowledged)
-        found = {document["_id"] async for document in self._collection.find({}, {"_id": 1})}
+        found = await asyncio.to_thread(self._read)
         return [number for number in written if number not in found]
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await asyncio.to_thread(self._client.close)
+
+    def _read(self) -> set[int]:
+        return {document["_id"] for document in self._collection.find({}, {"_id": 1})}
 
     async def _try(self) -> bool:
         number, self._next = self._next, self._next + 1
         try:
-            await self._collection.insert_one({"_id": number})
+            await asyncio.to_thread(self._collection.insert_one, {"_id": number})
         except PyMongoError:
             return False
         self.acknowledged.append(number)
