@@ -3,12 +3,29 @@
 import sys
 from collections.abc import Sequence
 
-from benchmarks.harness import OURS, Report, Target, arguments, chosen, finish, given, in_turn, server
+from benchmarks.harness import OURS, Report, Target, arguments, chosen, finish, given, in_turn, progress, server
 
 PEERS = ("kubernetes_asyncio custom", "kubernetes_asyncio typed", "kopf", "kr8s", "lightkube", "client-go typed JSON")
-CASE, UNIT = "PATCH, 16 in flight", "PATCHes per CPU-second"
+CASES = (("plaintext, 16 in flight", False), ("TLS, 16 in flight", True))
+UNIT = "PATCHes per CPU-second"
 REQUESTS = {OURS: 10_000, "kopf": 6_000, "kr8s": 800, "client-go typed JSON": 8_000}
-TARGETS = {"kubernetes_asyncio custom": {"target": Target(of="ratio", min=4), "stretch": Target(of="ratio", min=5.5)}}
+TARGETS = {
+    ("plaintext, 16 in flight", "kubernetes_asyncio custom"): {
+        "target": Target(of="ratio", min=4),
+        "stretch": Target(of="ratio", min=5.5),
+    }
+}
+
+
+def tell(report: Report, case: str, found: dict[str, float]) -> None:
+    """A row for each client, beside ours."""
+    if OURS not in found:
+        return
+    peers = [peer for peer in PEERS if peer in found]
+    for peer in peers:
+        report.compare(case, UNIT, found[OURS], (peer, found[peer]), **TARGETS.get((case, peer), {}))
+    if not peers:
+        report.alone(case, UNIT, found[OURS])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,18 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report("api")
     if options.kubeconfig is not None:
         with given(options.kubeconfig, writes=True) as there:
-            found = in_turn(names, "api", options.kubeconfig, counts, options.rounds)
+            tell(report, "the given server, 16 in flight", in_turn(names, "api", options.kubeconfig, counts, options.rounds))
             report.versions["server"] = there.version
-            report.notes.append(f"API server {there.version}")
     else:
-        with server(events=0) as kubeconfig:
-            found = in_turn(names, "api", kubeconfig, counts, options.rounds)
-    peers = [peer for peer in names if peer != OURS and peer in found]
-    if OURS in found:
-        for peer in peers:
-            report.compare(CASE, UNIT, found[OURS], (peer, found[peer]), **TARGETS.get(peer, {}))
-        if not peers:
-            report.alone(CASE, UNIT, found[OURS])
+        for case, tls in CASES:
+            progress(f"api: {case}")
+            with server(events=0, tls=tls) as kubeconfig:
+                tell(report, case, in_turn(names, "api", kubeconfig, counts, options.rounds))
     return finish(report, options.output)
 
 

@@ -81,10 +81,13 @@ async def _put(kubeconfig: Path, pods: int, writes: bool) -> Given:
     async with KubeClient(await load_kubeconfig(str(kubeconfig))) as client:
 
         async def put(number: int) -> None:
+            pod = loose_pod(f"fedstate-bench-{number:06}", LABEL)
             with contextlib.suppress(AlreadyExists):
-                await client.create(PODS, loose_pod(f"fedstate-bench-{number:06}", LABEL))
+                await client.create(PODS, pod)
+            status = {"status": pod["status"]}
+            await client.merge_patch(PODS, name_of(pod), status, namespace="default", subresource="status")
 
-        print(f"  putting {pods:,} pods onto {client.server} ...", file=sys.stderr, flush=True)
+        print(f"  putting the load onto {client.server} ...", file=sys.stderr, flush=True)
         await in_flight(pods, PARALLEL, put)
         if writes:
             await _put_things(client)

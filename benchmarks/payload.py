@@ -106,7 +106,10 @@ def pod(size: str = "full") -> dict[str, Any]:
 
 
 def loose_pod(name: str, labels: dict[str, str]) -> dict[str, Any]:
-    """A pod that a kube-apiserver takes and nobody runs: no scheduler has that name. With its bookkeeping about 8 KB too."""
+    """A pod that a kube-apiserver takes and nobody runs: no scheduler has that name, and no Service means those labels.
+
+    With the bookkeeping that the server adds it is about as large as the others, once its status is written.
+    """
     made = pod("full")
     spec = {key: value for key, value in made["spec"].items() if key != "nodeName"}
     spec["volumes"] = [{"name": "token", "emptyDir": {}}]
@@ -114,8 +117,9 @@ def loose_pod(name: str, labels: dict[str, str]) -> dict[str, Any]:
     return {
         "kind": "Pod",
         "apiVersion": "v1",
-        "metadata": {"name": name, "namespace": "default", "labels": {**made["metadata"]["labels"], **labels}},
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
         "spec": spec,
+        "status": made["status"],
     }
 
 

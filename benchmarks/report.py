@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _command(name: str) -> str:
-    given = " ".join(sys.argv[1:])
+    given = re.sub(r"--output[ =]\S+", "", " ".join(sys.argv[1:])).strip()
     return f"make bench-{name}" + (f' ARGS="{given}"' if given else "")
 
 

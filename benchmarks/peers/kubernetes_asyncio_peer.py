@@ -47,7 +47,11 @@ async def api(options: argparse.Namespace) -> dict[str, float]:
         async def patch(number: int) -> None:
             body = {"metadata": {"annotations": {"bench": str(number)}}}
             if options.kind == "custom":
-                await custom.patch_namespaced_custom_object("bench.example.org", "v1", "default", "things", "bench", body)
+                # Without this it sends what it has under the name of another kind of patch, which a kube-apiserver refuses.
+                merge = {"_content_type": "application/merge-patch+json"}
+                await custom.patch_namespaced_custom_object(
+                    "bench.example.org", "v1", "default", "things", "bench", body, **merge
+                )
             else:
                 await typed.patch_namespaced_config_map("bench", "default", body)
 
