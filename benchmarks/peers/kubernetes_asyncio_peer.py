@@ -1,6 +1,7 @@
 """kubernetes_asyncio, as its documentation uses it."""
 
 import argparse
+from typing import Any
 
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.watch import Watch
@@ -48,7 +49,7 @@ async def api(options: argparse.Namespace) -> dict[str, float]:
             body = {"metadata": {"annotations": {"bench": str(number)}}}
             if options.kind == "custom":
                 # Without this it sends what it has under the name of another kind of patch, which a kube-apiserver refuses.
-                merge = {"_content_type": "application/merge-patch+json"}
+                merge: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
                 await custom.patch_namespaced_custom_object(
                     "bench.example.org", "v1", "default", "things", "bench", body, **merge
                 )
