@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple, NoReturn, TypeAlias
 
@@ -168,21 +168,19 @@ class Member:
         """Fills and keeps caches until the member is to be reached in another way."""
         async with AsyncExitStack() as stack:
             client = await self._opened(access, stack)
+            caches = MemberCaches(client, self._changed)
+            self._fresh, self._begin_anew = caches, False
             async with asyncio.TaskGroup() as group:
-                caches = MemberCaches(client, self._changed)
-                if self.ready:
-                    async with self._slots:
-                        keeping = self._begin(caches, group)
-                        await _filled(caches)
-                else:
-                    keeping = self._begin(caches, group)
-                self._take_over(asyncio.get_running_loop().time())
+                keeping = group.create_task(self._fill_and_follow(caches), name=f"caches of {self.name}")
                 await self._until_other(access)
                 keeping.cancel()
 
-    def _begin(self, caches: MemberCaches, group: asyncio.TaskGroup) -> asyncio.Task[None]:
-        self._fresh, self._begin_anew = caches, False
-        return group.create_task(caches.run(), name=f"caches of {self.name}")
+    async def _fill_and_follow(self, caches: MemberCaches) -> None:
+        async with asyncio.TaskGroup() as group:
+            async with self._slots if self.ready else nullcontext():
+                group.create_task(caches.run(), name=f"watches of {self.name}")
+                await _filled(caches)
+            self._take_over(asyncio.get_running_loop().time())
 
     async def _opened(self, access: Access, stack: AsyncExitStack) -> KubeClient:
         try:
