@@ -12,7 +12,7 @@ from fedstate.api.naming import MULTI_CLOUD_MONGODBS
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from tests.badinput.conditions import Condition
-from tests.scheduler.clusters import COMPLETE, LOST, ONE_CPU, cluster
+from tests.scheduler.clusters import COMPLETE, LOST, ONE_CPU, cluster, modelled
 
 NAME = "orders"
 TAINT = [{"key": "maintenance", "value": "tonight", "effect": "NoSchedule"}]
@@ -156,6 +156,14 @@ REPORTED: tuple[Reported, ...] = (
         spec={"resource": {"limits": {"memory": "100Gi"}}},
         clusters=(cluster("eu"),),
         says=unplaced("0/1 clusters can run a member: eu: fits 0 members: needs memory 100Gi, free 63Gi (spec.resource)."),
+    ),
+    Reported(
+        situation="no node of a cluster is large enough, as its resource models tell",
+        spec={"resource": {"requests": {"cpu": "2", "memory": "16Gi"}}},
+        clusters=(modelled({0: 2, 1: 4}, name="eu"),),
+        says=unplaced(
+            "0/1 clusters can run a member: eu: fits 0 members: none of its nodes has so much free: by its resourceModels each has less than cpu 2 or memory 16Gi (spec.resource)."
+        ),
     ),
     Reported(
         situation="several clusters, each out for another reason",

@@ -14,6 +14,9 @@ COMPLETE = {"type": "CompleteAPIEnablements", "status": "True", "reason": "Compl
 READY = {"type": "Ready", "status": "True", "reason": "ClusterReady"}
 LOST = {"type": "Ready", "status": "False", "reason": "ClusterNotReachable"}
 
+GRADES = [(0, 0), (1000, 4), (2000, 16), (4000, 32)]
+"""Cores in thousandths and memory in Gi, from which on a node is of the grade."""
+
 ONE_CPU = {"resource": {"requests": {"cpu": "1", "memory": "512Mi"}}}
 
 
@@ -39,6 +42,26 @@ def cluster(name: str, *, cpu: str | None = "16", used: str = "0", vip: str | No
         "spec": {"syncMode": "Push", "taints": changes.get("taints") or [], "region": changes.get("region") or ""},
         "status": status,
     }
+
+
+def modelled(counts: dict[int, int], *, nodes: int | None = None, name: str = "a") -> KubeObject:
+    """A cluster with so many nodes of each grade; `nodes` where Karmada knows of more than it counts."""
+    ceilings = [*GRADES[1:], (10**6, 10**6)]
+    models = [
+        {
+            "grade": grade,
+            "ranges": [
+                {"name": "cpu", "min": f"{low[0]}m", "max": f"{high[0]}m"},
+                {"name": "memory", "min": f"{low[1]}Gi", "max": f"{high[1]}Gi"},
+            ],
+        }
+        for grade, (low, high) in enumerate(zip(GRADES, ceilings, strict=True))
+    ]
+    obj = cluster(name)
+    obj["spec"]["resourceModels"] = models
+    obj["status"]["resourceSummary"]["allocatableModelings"] = [{"grade": g, "count": n} for g, n in counts.items()]
+    obj["status"]["nodeSummary"] = {"totalNum": sum(counts.values()) if nodes is None else nodes}
+    return obj
 
 
 def decided(

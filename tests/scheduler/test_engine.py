@@ -24,7 +24,7 @@ from fedstate.scheduler.profile import Profile, default_profile, profile_of
 from fedstate.scheduler.report import scheduled_condition, scheduling_status
 from fedstate.scheduler.snapshot import ClusterSnapshot, Fleet
 from tests.scheduler.capacity.records import node, packs, pod, some_shape, some_tally, tally_of
-from tests.scheduler.capacity.test_models import modelled
+from tests.scheduler.clusters import modelled
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 TOLERATION = Toleration(key="maint", operator="Exists", value="", effect="")

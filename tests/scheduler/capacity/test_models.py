@@ -7,33 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedstate.kube.objects import KubeObject
 from fedstate.scheduler.capacity.models import model_rooms
 from fedstate.scheduler.snapshot import snapshot_of
 from tests.scheduler.capacity.records import GI, shape
-from tests.scheduler.clusters import cluster
-
-GRADES = [(0, 0), (1000, 4), (2000, 16), (4000, 32)]
-"""Cores in thousandths and memory in Gi, from which on a node is of the grade."""
-
-
-def modelled(counts: dict[int, int], *, nodes: int | None = None) -> KubeObject:
-    ceilings = [*GRADES[1:], (10**6, 10**6)]
-    models = [
-        {
-            "grade": grade,
-            "ranges": [
-                {"name": "cpu", "min": f"{low[0]}m", "max": f"{high[0]}m"},
-                {"name": "memory", "min": f"{low[1]}Gi", "max": f"{high[1]}Gi"},
-            ],
-        }
-        for grade, (low, high) in enumerate(zip(GRADES, ceilings, strict=True))
-    ]
-    obj = cluster("a")
-    obj["spec"]["resourceModels"] = models
-    obj["status"]["resourceSummary"]["allocatableModelings"] = [{"grade": g, "count": n} for g, n in counts.items()]
-    obj["status"]["nodeSummary"] = {"totalNum": sum(counts.values()) if nodes is None else nodes}
-    return obj
+from tests.scheduler.clusters import GRADES, cluster, modelled
 
 
 @pytest.mark.parametrize(
