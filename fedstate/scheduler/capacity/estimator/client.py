@@ -39,7 +39,7 @@ class NoAnswer(FedstateError):
 class Credentials:
     """PEM files for TLS: the authority of the estimators' certificates, and what this client shows them, if they ask.
 
-    The files are read again for every new connection. `verify` False takes any certificate.
+    The files are read again after a connection has failed. `verify` False takes any certificate.
     """
 
     ca_file: str | None = None
@@ -49,10 +49,14 @@ class Credentials:
 
     def context(self) -> ssl.SSLContext:
         """Raises OSError for a file that cannot be read, or does not hold what it should."""
-        context = ssl.create_default_context(cafile=self.ca_file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        elif self.ca_file:
+            context.load_verify_locations(self.ca_file)
+        else:
+            context.load_default_certs()
         context.set_alpn_protocols(["h2"])
         if self.cert_file:
             # A key that is locked is refused; OpenSSL would ask the terminal for the word.
@@ -135,7 +139,7 @@ class Estimator:
         if self._channel is None:
             if self.address.guessed:
                 await self._look_up()
-            context = await asyncio.to_thread(self._context)
+            context = await asyncio.to_thread(self._context, self._credentials) if self._credentials else None
             if self._closed:
                 raise NoAnswer(f"estimator at {self.address} is not asked any more")
             # Another question may have opened it meanwhile.
@@ -159,9 +163,9 @@ class Estimator:
             if self._channel is not channel:
                 channel.close()
 
-    def _context(self) -> ssl.SSLContext | None:
+    def _context(self, credentials: Credentials) -> ssl.SSLContext:
         try:
-            return self._credentials.context() if self._credentials else None
+            return credentials.context()
         except OSError as error:
             raise NoAnswer(f"estimator at {self.address} is not asked: the files for TLS cannot be used: {error}") from error
 

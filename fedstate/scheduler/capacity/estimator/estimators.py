@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -17,6 +18,7 @@ from fedstate.scheduler.capacity.estimator.rooms import Answer, EstimatedRooms, 
 from fedstate.scheduler.capacity.rooms import MemberShape, Source
 
 KIND = "estimator"
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,19 @@ class _Trouble(NamedTuple):
     absent: bool = False
 
 
+class _Asked(NamedTuple):
+    clusters: tuple[str, ...]
+    alone: bool
+
+
+class _Settlement(NamedTuple):
+    """A question that needs nothing until then, unless something is handed on meanwhile."""
+
+    asked: _Asked
+    until: float
+    tellings: int
+
+
 @dataclass(slots=True)
 class _Desk:
     """One cluster's estimator, and everything that is known from it."""
@@ -66,12 +81,11 @@ class _Desk:
     told: tuple[EstimatedRooms | None, Source] | None = None
     told_of: _Question | None = None
 
-    def settled(self, question: _Question, now: float, reuse: float) -> bool:
-        """Whether there is nothing to ask: the answer is young, or the estimator is left alone for now."""
+    def settled_until(self, question: _Question, reuse: float) -> float:
+        """Until when there is nothing to ask: as long as the answer is young, or the estimator is left alone."""
         heard = self.heard.get(question)
-        if heard is not None and now - heard.at < reuse:
-            return True
-        return self.trouble is not None and now < self.trouble.until
+        young = heard.at + reuse if heard is not None else -inf
+        return max(young, self.trouble.until) if self.trouble is not None else young
 
     def point_at(self, address: Address, credentials: Credentials | None, timeout: float) -> None:
         """Has an estimator at that address; the one that it has, if it is there."""
@@ -87,7 +101,7 @@ class _Desk:
 
 
 class Estimators:
-    """The estimators of all clusters that have one. `async with` it: leaving closes the connections."""
+    """The estimators of all clusters that have one. `async with` it: leaving closes the connections, and nobody is asked any more."""
 
     def __init__(
         self,
@@ -105,35 +119,56 @@ class Estimators:
         self._clock = clock
         self._slots = asyncio.Semaphore(self._timing.in_flight)
         self._desks: dict[str, _Desk] = {}
+        self._settlements: dict[_Question, _Settlement] = {}
+        self._tellings = 0
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for desk in self._desks.values():
-            desk.close()
-        self._desks.clear()
+        self._closed = True
+        for cluster in tuple(self._desks):
+            self.forget(cluster)
 
-    async def ask(self, shape: MemberShape, namespace: str, clusters: Iterable[str]) -> None:
+    async def ask(self, shape: MemberShape, namespace: str, clusters: Sequence[str]) -> None:
         """Asks those of the clusters that have an estimator how many members of the shape fit, and fails for nothing they do.
 
-        When it returns, and until the caller waits again, the readings handed on last answer this very question, and are
-        no older than Timing.reuse, or say why not. Who asks what is being asked already waits for that answer.
+        When it returns, and until the caller waits again, the readings handed on answer this very question, and are no older
+        than Timing.reuse, or say why not. Who asks what is being asked already waits for that answer. To ask again while all
+        answers are young costs next to nothing, least of all for the same tuple of clusters.
         """
         question = _Question(as_asked(shape), namespace)
-        desks = [desk for cluster in clusters if (desk := self._desk(cluster)) is not None]
+        asked = _Asked(tuple(clusters), alone=shape.alone)
+        if self._closed or self._settled(question, asked):
+            return
+        desks = [desk for cluster in asked.clusters if (desk := self._desk(cluster)) is not None]
         now = self._clock()
-        open_desks = [desk for desk in desks if not desk.settled(question, now, self._timing.reuse)]
+        open_desks = [desk for desk in desks if desk.settled_until(question, self._timing.reuse) <= now]
         if open_desks:
             async with asyncio.TaskGroup() as group:
                 for desk in open_desks:
                     group.create_task(self._answer(desk, question), name=f"estimator of {desk.cluster}")
         for desk in desks:
             self._tell(desk, question, counts_alone=not shape.alone)
+        # A Service that comes or changes is seen after the same time at most.
+        until = min((now + self._timing.reuse, *(desk.settled_until(question, self._timing.reuse) for desk in desks)))
+        self._settlements[question] = _Settlement(asked, until, self._tellings)
+
+    def _settled(self, question: _Question, asked: _Asked) -> bool:
+        """Whether nothing would be asked and nothing handed on."""
+        now = self._clock()
+        found = self._settlements.get(question)
+        if found is not None and now < found.until and found.tellings == self._tellings and found.asked == asked:
+            return True
+        if len(self._settlements) > _REMEMBERED:
+            self._settlements.clear()
+        return False
 
     def forget(self, cluster: str) -> None:
         """The cluster is gone: its connection is closed, and nothing more is handed on."""
         desk = self._desks.pop(cluster, None)
+        self._settlements.clear()
         if desk is not None:
             desk.close()
 
@@ -226,13 +261,18 @@ class Estimators:
             notes.append("its answer from before is used")
         if not counts_alone:
             notes.append("it counts members of one instance on the same node")
+        note = "; ".join(notes)
+        rooms, source = desk.told or (None, None)
+        if rooms is not None and source is not None and rooms.answers.get(question.shape) is heard.answer and source.note == note:
+            return
         answers = {asked.shape: other.answer for asked, other in desk.heard.items() if not self._stale(other, now)}
         answers[question.shape] = heard.answer
         desk.told_of = question
-        self._hand_on(desk, EstimatedRooms(answers=answers), Source(kind=KIND, since=heard.answer.since, note="; ".join(notes)))
+        self._hand_on(desk, EstimatedRooms(answers=answers), Source(kind=KIND, since=heard.answer.since, note=note))
 
     def _hand_on(self, desk: _Desk, rooms: EstimatedRooms | None, source: Source) -> None:
         if desk.told == (rooms, source) or (desk.told is None and rooms is None and not source.note):
             return
         desk.told = (rooms, source)
+        self._tellings += 1
         self._on_reading(desk.cluster, rooms, source)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, cast
 
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.encoding.base import CodecBase
@@ -168,8 +168,7 @@ class EstimatorServer:
     def reset(self) -> None:
         """As one that starts anew at once: its connections are reset, and the next one is welcome."""
         for wire in self._server.wires if self._server is not None else ():
-            assert isinstance(wire, asyncio.Transport)
-            wire.abort()
+            cast(asyncio.Transport, wire).abort()
 
     @property
     def connections(self) -> int:
@@ -226,3 +225,8 @@ class Listener:
         writer.write(self._says)
         if self._closes:
             writer.close()
+
+
+def no_such_name(*_: object, **__: object) -> NoReturn:
+    """In place of socket.getaddrinfo."""
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

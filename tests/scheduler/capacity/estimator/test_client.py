@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fedstate.scheduler.capacity.estimator.client import Credentials, Estimator,
 from fedstate.scheduler.capacity.estimator.codec import encode_request
 from fedstate.scheduler.capacity.estimator.discovery import Address
 from tests.scheduler.capacity.estimator.certificates import Authority
-from tests.scheduler.capacity.estimator.server import EstimatorServer, Listener, Version
+from tests.scheduler.capacity.estimator.server import EstimatorServer, Listener, Version, no_such_name
 from tests.scheduler.capacity.estimator.shapes import CHOOSY, GI, shape
 
 FREE = {"cpu": 4000, "memory": 64 * GI}
@@ -148,10 +149,11 @@ async def test_what_is_no_estimator_is_told_from_one(says: bytes, closes: bool, 
             await answer_of(port, timeout=0.3)
 
 
-async def test_a_name_that_leads_nowhere_is_a_failure_only_where_somebody_gave_it() -> None:
+async def test_a_name_that_leads_nowhere_is_a_failure_only_where_somebody_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
     for guessed in (False, True):
         estimator = Estimator(Address(host="no-such-estimator.invalid", port=1, guessed=guessed))
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoAnswer, match="no such name|Name or service not known") as caught:
             await asked(estimator)
         assert caught.value.absent is guessed
         estimator.close()
