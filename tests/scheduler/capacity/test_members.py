@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from fedstate.kube.resources import NODES, PODS, SECRETS, STORAGE_CLASSES
 from fedstate.kube.transport import Request
@@ -230,6 +231,24 @@ async def test_a_member_that_leaves_is_watched_no_longer(world: World) -> None:
         world.put_cluster("a")
         await asyncio.sleep(2)
         assert world.fits("a") == 4
+
+
+async def test_metrics_tell_how_members_do_and_forget_those_that_leave(world: World) -> None:
+    world.join("a")
+    world.join("b").reachable = False
+
+    def sample(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(f"fedstate_scheduler_{name}", labels)
+
+    async with watching(world):
+        await asyncio.sleep(2)
+        assert (sample("members", state="watched"), sample("members", state="synced")) == (2, 1)
+        age = sample("reading_age_seconds", cluster="a")
+        assert age is not None
+        assert age <= 1
+        world.leave("a")
+        await asyncio.sleep(1)
+        assert sample("reading_age_seconds", cluster="a") is None
 
 
 async def test_watches_ask_for_pods_that_take_room_only(world: World) -> None:
