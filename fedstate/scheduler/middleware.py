@@ -12,7 +12,7 @@ from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints
 from fedstate.api.naming import ANNOTATION_REBALANCED, MONGODBS, MULTI_CLOUD_MONGODBS
 from fedstate.api.placement import Placement
 from fedstate.errors import FedstateError
-from fedstate.kube.objects import KubeObject, annotations_of
+from fedstate.kube.objects import KubeObject, annotations_of, key_of
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, amounts_of
 from fedstate.scheduler.capacity.rooms import MemberShape
@@ -81,7 +81,7 @@ def mongodb_demand(obj: KubeObject) -> Demand:
         arbiter=instance.arbiter,
         mode=instance.scheduler_mode,
         request=request,
-        shape=shape_of(request, instance.storage.storage_class, instance.pod_spec, instance.name),
+        shape=shape_of(request, instance.storage.storage_class, instance.pod_spec, key_of(obj)),
         spread=instance.spread,
         current=instance.placement,
         scheduler_name=instance.scheduler_name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedstate.api.federated import Toleration
 from fedstate.api.naming import standard_labels
+from fedstate.kube.objects import Key
 from fedstate.kube.records import Requirement, Terms
 from fedstate.scheduler.amounts import Amounts
 from fedstate.scheduler.capacity.matching import NODE_NAME
@@ -22,17 +23,19 @@ _NOWHERE = (Requirement(key=NODE_NAME, operator="In"),)
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
-def shape_of(request: Amounts, storage_class: str | None, pod_spec: Mapping[str, Any], instance: str) -> MemberShape:
+def shape_of(request: Amounts, storage_class: str | None, pod_spec: Mapping[str, Any], instance: Key) -> MemberShape:
     """A member of the instance with a volume of the class, or where that is None of the cluster's default one."""
     affinity = _mapping(pod_spec.get("affinity"))
     selector = _mapping(pod_spec.get("nodeSelector"))
+    alone = _alone(_mapping(affinity.get("podAntiAffinity")), instance.name)
     return MemberShape(
         request=tuple(sorted((name, amount) for name, amount in request.items() if amount > 0)),
         node_selector=tuple(sorted((str(key), str(value)) for key, value in selector.items())),
         terms=_terms(_mapping(affinity.get("nodeAffinity"))),
         tolerations=tuple(_toleration(one) for one in _mappings(pod_spec.get("tolerations"))),
-        alone=_alone(_mapping(affinity.get("podAntiAffinity")), instance),
+        alone=alone,
         storage_class=storage_class or "",
+        instance=instance if alone else None,
     )
 
 

@@ -313,7 +313,7 @@ def test_no_placement_takes_more_than_the_nodes_can_hold(random: Random) -> None
     for name, reading in readings.items():
         fleet.put_snapshot(plain_cluster(name))
         fleet.read(name, replace(reading, storage_classes=None))
-    shapes = [replace(some_shape(random), alone=False) for _ in range(3)]
+    shapes = [replace(some_shape(random), alone=False, instance=None) for _ in range(3)]
     held: dict[str, list[MemberShape]] = {name: [] for name in readings}
     for number in range(8):
         shape = random.choice(shapes)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fedstate.api.federated import Toleration
+from fedstate.kube.objects import Key
 from fedstate.kube.records import Requirement
 from fedstate.scheduler.middleware import MONGODB
 from fedstate.scheduler.podspec import shape_of
@@ -14,7 +15,7 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def of(pod_spec: dict[str, Any]) -> Any:
-    return shape_of({}, None, pod_spec, "orders")
+    return shape_of({}, None, pod_spec, Key("shop", "orders"))
 
 
 def test_an_instance_tells_the_shape_of_its_members() -> None:
@@ -76,7 +77,8 @@ def test_tolerations_are_read_as_kubernetes_reads_them() -> None:
 )
 def test_a_member_is_alone_on_its_node_if_it_must_not_share_it_with_its_own(selector: Any, key: str, alone: bool) -> None:
     term = {"labelSelector": selector, "topologyKey": key}
-    assert of({"affinity": {"podAntiAffinity": {REQUIRED: [term]}}}).alone is alone
+    found = of({"affinity": {"podAntiAffinity": {REQUIRED: [term]}}})
+    assert (found.alone, found.instance) == (alone, Key("shop", "orders") if alone else None)
     assert not of({"affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}}).alone
 
 

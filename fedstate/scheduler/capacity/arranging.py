@@ -11,7 +11,7 @@ Ints = npt.NDArray[np.int64]
 def evenly(fits: Ints, count: int) -> Ints:
     """As equal a number on each node as possible; the emptier nodes first. `count` is not more than fits at all."""
     low = count // max(1, int(np.count_nonzero(fits)))
-    high = low if int(np.minimum(fits, low + 1).sum()) > count else int(fits.max())
+    high = low if int(np.minimum(fits, low + 1).sum()) > count else int(fits.max(initial=0))
     while low < high:
         level = (low + high + 1) // 2
         if int(np.minimum(fits, level).sum()) <= count:

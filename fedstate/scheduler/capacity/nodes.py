@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fedstate.kube.records import NodeRecord, StorageClassRecord
+from fedstate.kube.objects import Key
+from fedstate.kube.records import NodeRecord, StorageClassRecord, Terms
 from fedstate.scheduler.amounts import CPU, PODS
 from fedstate.scheduler.capacity.arranging import Ints, evenly, tightly
 from fedstate.scheduler.capacity.matching import repelling, selected, within_terms
@@ -26,16 +27,19 @@ MOST_BYTES = 1 << 14
 """For the steps by which booked members were laid onto the nodes of one cluster."""
 
 Flags = npt.NDArray[np.bool_]
+Homes = Mapping[Key, tuple[str, ...]]
 
 
 class Load(NamedTuple):
     """A kind of pod, by what it takes off a node: amounts of the rows of KNOWN, on the nodes of the mask (None: on any).
 
-    `known` is whether this is all that it takes; `order` is where it comes when several kinds are laid onto nodes.
+    `single`: no two of these pods share a node. `known` is whether this is all that it takes; `order` is where it comes when
+    several kinds are laid onto nodes.
     """
 
     needs: tuple[tuple[int, int], ...]
     mask: Flags | None
+    single: bool = False
     known: bool = True
     order: tuple[object, ...] = ()
 
@@ -46,6 +50,8 @@ class Load(NamedTuple):
             np.minimum(counts, free[row] // amount, out=counts)
         if self.mask is not None:
             counts *= self.mask
+        if self.single:
+            np.minimum(counts, 1, out=counts)
         return counts
 
     def take(self, free: Ints, taken: Ints) -> None:
@@ -59,13 +65,12 @@ def needs_of(amounts: Iterable[int]) -> tuple[tuple[int, int], ...]:
     return tuple((row, amount) for row, amount in enumerate(amounts, 1) if amount > 0)
 
 
-def spread(free: Ints, load: Load, count: int, way: Callable[[Ints, int], Ints] = evenly) -> int:
-    """Takes what so many pods need off `free`, as far as they fit; how many found a node."""
+def spread(free: Ints, load: Load, count: int, way: Callable[[Ints, int], Ints] = evenly) -> Ints:
+    """Takes what so many pods need off `free`, as far as they fit; how many are on each node."""
     fits = load.fits(free)
-    count = min(count, int(fits.sum()))
-    if count:
-        load.take(free, way(fits, count))
-    return count
+    taken = way(fits, min(count, int(fits.sum())))
+    load.take(free, taken)
+    return taken
 
 
 class NodeSet:
@@ -92,6 +97,7 @@ class NodeSet:
             found = self._loads[shape] = Load(
                 needs=needs_of(amounts),
                 mask=None if mask.all() else mask,
+                single=shape.alone,
                 known=all(name in KNOWN for name in request),
                 # Those that are welcome on few nodes before those that go anywhere, the large before the small.
                 order=(int(mask.sum()), *(-amount for amount in amounts), repr(shape)),
@@ -100,7 +106,9 @@ class NodeSet:
 
     def open_to(self, shape: MemberShape) -> Flags:
         """The nodes that may run such a member, whatever is free on them."""
-        return self.usable & np.array([self._takes(node, shape) for node in self.nodes], dtype=np.bool_)
+        storage = self.class_of(shape)
+        terms = storage.terms if storage is not None else ()
+        return self.usable & np.array([_takes(node, shape, terms) for node in self.nodes], dtype=np.bool_)
 
     def class_of(self, shape: MemberShape) -> StorageClassRecord | None:
         """The storage class of the member's volume, where it is known."""
@@ -111,32 +119,35 @@ class NodeSet:
         defaults = [record for record in self.classes.values() if record.default]
         return defaults[0] if len(defaults) == 1 else None
 
-    def _takes(self, node: NodeRecord, shape: MemberShape) -> bool:
-        storage = self.class_of(shape)
-        return (
-            repelling(node, shape.tolerations) is None
-            and selected(node, shape.node_selector)
-            and within_terms(node, shape.terms)
-            and (storage is None or within_terms(node, storage.terms))
-        )
+
+def _takes(node: NodeRecord, shape: MemberShape, reached: Terms) -> bool:
+    return (
+        (not node.taints or repelling(node, shape.tolerations) is None)
+        and (not shape.node_selector or selected(node, shape.node_selector))
+        and within_terms(node, shape.terms)
+        and within_terms(node, reached)
+    )
 
 
 class NodeRooms:
-    """A Rooms over nodes, of which `free` is what is left on each, by the rows of KNOWN.
+    """A Rooms over nodes, of which `free` is what is left on each, by the rows of KNOWN, and `homes` the names of the nodes
+    where the members of each instance are.
 
     Members that are booked take room on the nodes that take them, evenly, and as tightly as possible where that does not do.
     Those that no node of the reading takes are not there and take nothing. Where the others do not fit together there is no
     more room at all. So whatever is placed by `fits`, one after the other, fits the nodes together.
     """
 
-    __slots__ = ("_clash", "_most", "_steps", "free", "nodes")
+    __slots__ = ("_clash", "_loads", "_most", "_steps", "free", "homes", "nodes")
 
-    def __init__(self, nodes: NodeSet, free: Ints, *, clash: bool = False) -> None:
+    def __init__(self, nodes: NodeSet, free: Ints, *, homes: Homes, clash: bool = False) -> None:
         self.nodes = nodes
         self.free: Ints = np.maximum(free, 0)
+        self.homes = homes
         self._clash = clash
+        self._loads: dict[MemberShape, Load] = {}
         self._most: dict[MemberShape, int] = {}
-        self._steps: list[tuple[Load, int, Ints]] = []
+        self._steps: list[tuple[MemberShape, int, Ints, Homes]] = []
 
     def __eq__(self, other: object) -> bool:
         """Whether both know the same nodes with the same free amounts, as readings between two changes do."""
@@ -145,59 +156,84 @@ class NodeRooms:
             and self.nodes is other.nodes
             and self._clash == other._clash
             and np.array_equal(self.free, other.free)
+            and self.homes == other.homes
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:
-        wanted = [(self.nodes.load(shape), min(count, self._room(shape))) for shape, count in booked.items()]
-        wanted = [(load, count) for load, count in wanted if count > 0]
+        wanted = [(shape, min(count, self._room(shape))) for shape, count in booked.items()]
+        wanted = [(shape, count) for shape, count in wanted if count > 0]
         if not wanted or self._clash:
             return self
-        wanted.sort(key=lambda one: one[0].order)
-        if (free := self._laid_evenly(wanted)) is not None:
-            return NodeRooms(self.nodes, free)
-        free = self.free.copy()
-        fits = all(spread(free, load, count, tightly) == count for load, count in wanted)
-        return NodeRooms(self.nodes, free if fits else self.free, clash=not fits)
+        wanted.sort(key=lambda one: self._load(one[0]).order)
+        return self._laid_evenly(wanted) or self._laid_tightly(wanted)
 
     def fits(self, shape: MemberShape) -> int | None:
-        load = self.nodes.load(shape)
+        load = self._load(shape)
         if not load.known:
             return None
-        if self._clash:
-            return 0
-        counts = load.fits(self.free)
-        return int(np.count_nonzero(counts)) if shape.alone else int(counts.sum())
+        return 0 if self._clash else int(load.fits(self.free).sum())
 
     def why_not(self, shape: MemberShape) -> str:
         if self._clash:
             return "what is placed there already, and has no pods yet, does not fit its nodes together"
-        return refusal_of(self.nodes.nodes, self.free, shape, self.nodes.class_of(shape))
+        at_home = frozenset(self.homes.get(shape.instance, ())) if shape.instance is not None else frozenset()
+        return refusal_of(self.nodes.nodes, self.free, shape, self.nodes.class_of(shape), at_home)
 
-    def _laid_evenly(self, wanted: Sequence[tuple[Load, int]]) -> Ints | None:
+    def _laid_evenly(self, wanted: Sequence[tuple[MemberShape, int]]) -> NodeRooms | None:
         """What is left beside all of them, or None if they do not fit this way.
 
         Between two questions there is mostly one booking more, so the last answer is kept step by step.
         """
         steps, same = self._steps, 0
-        for (load, count), (before, number, _) in zip(wanted, steps, strict=False):
-            if load is not before or count != number:
+        for (shape, count), (before, number, _, _) in zip(wanted, steps, strict=False):
+            if shape != before or count != number:
                 break
             same += 1
         del steps[same:]
-        free, keeps = steps[-1][2] if steps else self.free, self.free.nbytes * len(wanted) <= MOST_BYTES
-        for load, count in wanted[same:]:
+        free, homes = steps[-1][2:] if steps else (self.free, self.homes)
+        keeps = self.free.nbytes * len(wanted) <= MOST_BYTES
+        for shape, count in wanted[same:]:
             free = free.copy()
-            if spread(free, load, count) < count:
+            taken = spread(free, self._load(shape), count)
+            if int(taken.sum()) < count:
                 return None
+            homes = self._housed(homes, shape, taken)
             if keeps:
-                steps.append((load, count, free))
-        return free
+                steps.append((shape, count, free, homes))
+        return NodeRooms(self.nodes, free, homes=homes)
+
+    def _laid_tightly(self, wanted: Sequence[tuple[MemberShape, int]]) -> NodeRooms:
+        free, homes = self.free.copy(), self.homes
+        for shape, count in wanted:
+            taken = spread(free, self._load(shape), count, tightly)
+            if int(taken.sum()) < count:
+                return NodeRooms(self.nodes, self.free, homes=self.homes, clash=True)
+            homes = self._housed(homes, shape, taken)
+        return NodeRooms(self.nodes, free, homes=homes)
+
+    def _housed(self, homes: Homes, shape: MemberShape, taken: Ints) -> Homes:
+        """Only those who refuse each other have to be known by their nodes."""
+        if shape.instance is None:
+            return homes
+        new = [self.nodes.nodes[at].key.name for at in np.flatnonzero(taken).tolist()]
+        return {**homes, shape.instance: (*homes.get(shape.instance, ()), *new)}
+
+    def _load(self, shape: MemberShape) -> Load:
+        load = self.nodes.load(shape)
+        if shape.instance is None or shape.instance not in self.homes:
+            return load
+        own = self._loads.get(shape)
+        if own is None:
+            at_home = self.homes[shape.instance]
+            strange = np.array([node.key.name not in at_home for node in self.nodes.nodes], dtype=np.bool_)
+            own = self._loads[shape] = load._replace(mask=strange if load.mask is None else load.mask & strange)
+        return own
 
     def _room(self, shape: MemberShape) -> int:
         """How many members of the shape these nodes hold if there are no others; asked for with every booking."""
         most = self._most.get(shape)
         if most is None:
-            most = self._most[shape] = int(self.nodes.load(shape).fits(self.free).sum())
+            most = self._most[shape] = int(self._load(shape).fits(self.free).sum())
         return most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from fedstate.kube.records import NodeRecord, Requirement, StorageClassRecord
 from fedstate.scheduler.amounts import CPU, PODS, amount_text
@@ -14,13 +14,22 @@ _ROWS = (PODS, CPU, "memory", "ephemeral-storage")
 _POD_SPEC = "spec.member.podSpec"
 
 
-def refusal_of(nodes: Sequence[NodeRecord], free: Ints, shape: MemberShape, storage: StorageClassRecord | None) -> str:
-    """`free` by resource and node. The text names what is missing, the most that there is, and the field that asks for it."""
+def refusal_of(
+    nodes: Sequence[NodeRecord],
+    free: Ints,
+    shape: MemberShape,
+    storage: StorageClassRecord | None,
+    at_home: Container[str] = (),
+) -> str:
+    """`free` by resource and node; `at_home`: the nodes on which the member does not bear another one of its own.
+
+    The text names what is missing, the most that there is, and the field that asks for it.
+    """
     if not nodes:
         return "it has no nodes"
     left = list(range(len(nodes)))
     gone: list[str] = []
-    for passes, nobody, few in _steps(shape, storage):
+    for passes, nobody, few in _steps(shape, storage, at_home):
         kept = [at for at in left if passes(nodes[at])]
         if not kept:
             return _sentence(nobody([nodes[at] for at in left]), gone, len(nodes))
@@ -33,7 +42,7 @@ def refusal_of(nodes: Sequence[NodeRecord], free: Ints, shape: MemberShape, stor
 _Step = tuple[Callable[[NodeRecord], bool], Callable[[list[NodeRecord]], str], str]
 
 
-def _steps(shape: MemberShape, storage: StorageClassRecord | None) -> list[_Step]:
+def _steps(shape: MemberShape, storage: StorageClassRecord | None, at_home: Container[str]) -> list[_Step]:
     wanted = ",".join(f"{key}={value}" for key, value in shape.node_selector)
     terms = " or ".join(" and ".join(map(_requirement, term)) for term in shape.terms)
     steps: list[_Step] = [
@@ -64,7 +73,12 @@ def _steps(shape: MemberShape, storage: StorageClassRecord | None) -> list[_Step
                 f"not served by StorageClass {name}",
             )
         )
-    return steps
+    away = (
+        lambda node: node.key.name not in at_home,
+        lambda _: f"every node has a member of the instance already, and none shares its node ({_POD_SPEC}.affinity)",
+        "with another member",
+    )
+    return [*steps, away]
 
 
 def _taints(nodes: Sequence[NodeRecord], shape: MemberShape) -> str:

@@ -18,7 +18,7 @@ class MemberShape:
 
     `request` by resource name in order, thousandths of a core for cpu and whole units for the rest, without zeros.
     `terms`: required node affinity, any of these, of which each means all of those; none means any node.
-    `alone`: refuses a node on which there is another member of its instance.
+    `alone`: refuses a node on which there is another member of its instance, which then is named in `instance`.
     `storage_class`: of the volume it claims, empty for the cluster's default one; None if it claims no volume.
     """
 
@@ -28,11 +28,12 @@ class MemberShape:
     tolerations: tuple[Toleration, ...] = ()
     alone: bool = False
     storage_class: str | None = None
+    instance: Key | None = None
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
-        parts = (self.request, self.node_selector, self.terms, self.tolerations, self.alone, self.storage_class)
-        object.__setattr__(self, "_hash", hash(parts))
+        where = self.node_selector, self.terms, self.tolerations, self.storage_class
+        object.__setattr__(self, "_hash", hash((self.request, where, self.alone, self.instance)))
 
     def __hash__(self) -> int:
         """Once for all: bookings are kept by shape."""

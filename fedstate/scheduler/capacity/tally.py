@@ -6,7 +6,6 @@ Pure. A pod costs no more than its own arithmetic, a reading one pass over the n
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -20,8 +19,6 @@ from fedstate.scheduler.capacity.rooms import Reading, Source
 
 MOST_WAITING_SHAPES = 100
 """Pods without a node are laid onto nodes by what they ask for; of more different requests the largest ones are."""
-
-K = TypeVar("K")
 
 _ENDED = ("Succeeded", "Failed")
 _NOTHING = [0] * len(KNOWN)
@@ -41,7 +38,7 @@ class NodeTally:
         self._pods: dict[Key, PodRecord] = {}
         self._used: dict[str, list[int]] = {}
         self._waiting: dict[tuple[int, ...], int] = {}
-        self._members: dict[Key, int] = {}
+        self._members: dict[Key, tuple[str, ...]] = {}
         self._set: NodeSet | None = None
 
     def put_node(self, node: NodeRecord) -> None:
@@ -76,7 +73,7 @@ class NodeTally:
 
     def members_of(self, namespace: str, instance: str) -> int:
         """The pods of the instance that take room or wait for a node."""
-        return self._members.get(Key(namespace, instance), 0)
+        return len(self._members.get(Key(namespace, instance), ()))
 
     def reading(self, *, since: datetime | None = None, note: str = "", knows_classes: bool = True) -> Reading:
         """The cluster at this moment. Sums are over the nodes that are ready and not cordoned, whatever their taints."""
@@ -93,13 +90,13 @@ class NodeTally:
         whole, left = nodes.whole[:, nodes.usable].sum(axis=1), free[:, nodes.usable].sum(axis=1)
         return Reading(
             source=Source(kind="nodes", since=since, note="; ".join(notes)),
-            rooms=NodeRooms(nodes, free),
+            rooms=NodeRooms(nodes, free, homes=dict(self._members)),
             allocatable=dict(zip(KNOWN, whole.tolist(), strict=True)),
             free=dict(zip(KNOWN, left.tolist(), strict=True)),
             zones=tuple(sorted({node.zone for node in nodes.nodes if node.zone})) or None,
             storage_classes=frozenset(self._classes) if knows_classes else None,
             default_storage_class=any(record.default for record in self._classes.values()),
-            members=dict(self._members),
+            members={instance: len(homes) for instance, homes in self._members.items()},
         )
 
     def _free(self, nodes: NodeSet) -> Ints:
@@ -115,7 +112,7 @@ class NodeTally:
         untainted = np.array([repelling(node, ()) is None for node in nodes.nodes], dtype=np.bool_)
         largest = sorted(self._waiting.items(), reverse=True)[:MOST_WAITING_SHAPES]
         mask = nodes.usable & untainted
-        return sum(spread(free, Load(needs_of(amounts), mask), count) for amounts, count in largest)
+        return sum(int(spread(free, Load(needs_of(amounts), mask), count).sum()) for amounts, count in largest)
 
     def _count(self, pod: PodRecord, sign: int) -> None:
         amounts = (pod.cpu_millis, pod.memory_bytes, pod.storage_bytes)
@@ -127,12 +124,21 @@ class NodeTally:
             if not used[0]:
                 del self._used[pod.node]
         else:
-            _add(self._waiting, amounts, sign)
+            self._waiting[amounts] = self._waiting.get(amounts, 0) + sign
+            if not self._waiting[amounts]:
+                del self._waiting[amounts]
         if pod.instance:
-            _add(self._members, Key(pod.key.namespace, pod.instance), sign)
+            self._settle_home(Key(pod.key.namespace, pod.instance), pod.node, comes=sign > 0)
 
-
-def _add(counts: dict[K, int], key: K, sign: int) -> None:
-    counts[key] = counts.get(key, 0) + sign
-    if not counts[key]:
-        del counts[key]
+    def _settle_home(self, instance: Key, node: str, *, comes: bool) -> None:
+        """On which nodes the pods of an instance are, one entry each, and an empty one for each that waits."""
+        homes = self._members.get(instance, ())
+        if comes:
+            homes = (*homes, node)
+        else:
+            at = homes.index(node)
+            homes = (*homes[:at], *homes[at + 1 :])
+        if homes:
+            self._members[instance] = homes
+        else:
+            del self._members[instance]

@@ -69,31 +69,41 @@ def some_shape(random: Random) -> MemberShape:
         other={"gpu": 1} if random.random() < 0.05 else None,
         node_selector=random.choice([(), (), (("disk", "ssd"),)]),
         tolerations=random.choice([(), (FOR_DEDICATED,)]),
-        alone=random.random() < 0.1,
         storage_class=random.choice([None, "", "local"]),
+        **({"alone": True, "instance": Key("shop", "orders")} if random.random() < 0.1 else {}),
     )
 
 
 def some_tally(random: Random) -> NodeTally:
     names = [f"n{number}" for number in range(random.randint(0, 4))]
     pods = [
-        pod(str(number), random.choice([*names, "", "gone"]), random.choice([0, 200, 900]), random.choice([0, 1]))
+        pod(
+            str(number),
+            random.choice([*names, "", "gone"]),
+            random.choice([0, 200, 900]),
+            random.choice([0, 1]),
+            instance=random.choice(["", "orders"]),
+        )
         for number in range(random.randint(0, 5))
     ]
     classes = [storage_class("local", "a"), storage_class("net", default=random.random() < 0.5)]
     return tally_of(*(some_node(random, name) for name in names), *pods, *classes[: random.randint(0, 2)])
 
 
-def packs(free: list[list[int]], members: list[tuple[MemberShape, list[int]]]) -> bool:
-    """Whether all members find a node of theirs, tried in every way; `free` by node."""
+def packs(free: list[list[int]], members: list[tuple[MemberShape, list[int]]], lonely: frozenset[int] = frozenset()) -> bool:
+    """Whether all members find a node of theirs, tried in every way; `free` by node, `lonely` those with one that is alone.
+
+    Members that are alone are all of one instance.
+    """
     if not members:
         return True
     (one, nodes), rest = members[0], members[1:]
     needs = [1, *(dict(one.request).get(name, 0) for name in KNOWN[1:])]
     for at in nodes:
         left = [have - need for have, need in zip(free[at], needs, strict=True)]
-        if all(have >= 0 or not need for have, need in zip(left, needs, strict=True)) and packs(
-            [*free[:at], left, *free[at + 1 :]], rest
-        ):
-            return True
+        enough = all(have >= 0 or not need for have, need in zip(left, needs, strict=True))
+        if enough and not (one.alone and at in lonely):
+            taken = lonely | {at} if one.alone else lonely
+            if packs([*free[:at], left, *free[at + 1 :]], rest, taken):
+                return True
     return False

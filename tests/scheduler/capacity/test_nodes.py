@@ -1,5 +1,6 @@
 """Room for members on the nodes of one cluster: what fits, beside what, and why nothing does."""
 
+from dataclasses import replace
 from itertools import permutations
 from random import Random
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedstate.api.federated import Toleration
+from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, Requirement, StorageClassRecord
 from fedstate.scheduler.capacity.matching import meets, repelling, selected, within_terms
 from fedstate.scheduler.capacity.nodes import KNOWN, NodeRooms
@@ -29,6 +31,8 @@ from tests.scheduler.capacity.records import (
 
 SEEDS = st.integers(0, 1 << 40).map(Random)
 ONE = shape(cpu=1000, memory=2)
+ORDERS = Key("shop", "orders")
+ALONE = shape(cpu=1000, alone=True, instance=ORDERS)
 Records = tuple[NodeRecord | PodRecord | StorageClassRecord, ...]
 
 
@@ -49,6 +53,8 @@ def rooms(*records: NodeRecord | PodRecord | StorageClassRecord) -> NodeRooms:
         ((node("a", storage_bytes=3 * GI),), shape(cpu=100, other={"ephemeral-storage": 2 * GI}), 1),
         ((node("a"),), shape(cpu=100, other={"nvidia.com/gpu": 1}), None),
         ((node("a"), node("b")), shape(cpu=1000, alone=True), 2),
+        ((node("a"), node("b"), pod("m", "a", instance="orders")), ALONE, 1),
+        ((node("a"), node("b"), pod("m", "a", instance="others")), ALONE, 2),
         ((node("a", ready=False), node("b", unschedulable=True)), ONE, 0),
         ((node("a", taints=(DEDICATED,)),), ONE, 0),
         ((node("a", taints=(DEDICATED,)),), shape(cpu=1000, tolerations=(FOR_DEDICATED,)), 4),
@@ -131,6 +137,12 @@ NEEDS = "(spec.resource)"
             "no node matches the required node affinity arch In arm64,x and gpu Exists (spec.member.podSpec.affinity)",
         ),
         (
+            (node("a"), node("b", ready=False), pod("m", "a", instance="orders")),
+            ALONE,
+            "every node has a member of the instance already, and none shares its node (spec.member.podSpec.affinity); "
+            "of 2 nodes, 1 not ready",
+        ),
+        (
             (node("a"), storage_class("s", "z")),
             shape(cpu=1, storage_class="s"),
             "no node is served by StorageClass s (spec.storage.storageClass)",
@@ -152,6 +164,14 @@ def test_booked_members_are_spread_and_those_that_no_node_takes_take_nothing() -
     assert found.beside({half: 9}).fits(shape(cpu=1000)) == 1
 
 
+def test_members_that_refuse_each_other_are_booked_on_nodes_of_their_own() -> None:
+    found = rooms(node("a"), node("b"), node("c"), pod("m", "a", instance="orders"))
+    other = shape(cpu=1000, alone=True, instance=Key("shop", "others"))
+    left = found.beside({ALONE: 1, other: 2})
+    assert (found.fits(ALONE), left.fits(ALONE), left.fits(other), left.fits(shape(cpu=1000))) == (2, 1, 1, 9)
+    assert found.beside({ALONE: 5}).fits(ALONE) == 0
+
+
 def test_members_that_do_not_fit_together_leave_no_room_for_others() -> None:
     crowded = rooms(node("a", cpu=4000)).beside({shape(cpu=3000): 1, shape(cpu=2000): 1})
     assert crowded.fits(shape(cpu=1)) == 0
@@ -170,7 +190,9 @@ def fits_by_hand(found: NodeRooms, one: MemberShape) -> int | None:
             needs = {"pods": 1, **dict(one.request)}
             free = dict(zip(KNOWN, found.free[:, at].tolist(), strict=True))
             count = max(0, min(free[name] // amount for name, amount in needs.items()))
-            total += min(count, 1) if one.alone else count
+            if one.alone:
+                count = min(count, int(one.instance is None or each.key.name not in found.homes.get(one.instance, ())))
+            total += count
     return total
 
 
@@ -204,7 +226,7 @@ def test_what_was_asked_before_changes_no_answer(random: Random) -> None:
     shapes = [some_shape(random) for _ in range(4)]
     for _ in range(8):
         booked = {one: random.randint(0, 2) for one in shapes}
-        fresh = NodeRooms(asked.nodes, asked.free)
+        fresh = NodeRooms(asked.nodes, asked.free, homes=asked.homes)
         assert asked.beside(booked) == fresh.beside(booked)
 
 
@@ -214,7 +236,9 @@ def test_whatever_is_placed_one_after_the_other_fits_the_nodes_together(random: 
     found = some_tally(random).reading().rooms
     assert isinstance(found, NodeRooms)
     free = found.free.T.tolist()
-    shapes = [one for one in (some_shape(random) for _ in range(3)) if not one.alone and found.fits(one) is not None]
+    shapes = [replace(some_shape(random), alone=False, instance=None) for _ in range(2)]
+    shapes = [one for one in (*shapes, replace(shapes[0], alone=True, instance=ORDERS)) if found.fits(one) is not None]
+    homes = [at for at, each in enumerate(found.nodes.nodes) if each.key.name in found.homes.get(ORDERS, ())]
     booked: dict[MemberShape, int] = {}
     for _ in range(6):
         one = random.choice(shapes) if shapes else None
@@ -222,7 +246,7 @@ def test_whatever_is_placed_one_after_the_other_fits_the_nodes_together(random: 
         if one is not None and left.fits(one):
             booked[one] = booked.get(one, 0) + 1
     members = [(one, found.nodes.open_to(one).nonzero()[0].tolist()) for one, count in booked.items() for _ in range(count)]
-    assert packs(free, members)
+    assert packs(free, members, frozenset(homes))
 
 
 def test_a_toleration_for_everything_goes_everywhere() -> None:
