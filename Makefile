@@ -14,10 +14,9 @@ demo: $(VENV)/.demo ## Show the main job on real mongod processes: three cluster
 	@$(BIN)/fedstate local demo $(ARGS)
 
 ##@ Test it
-# A client whose servers are killed can leave a socket to the garbage collector: shown in the end-to-end tests, an error in all others.
 test: check ## All checks and all tests; with a real Kubernetes too where KUBEBUILDER_ASSETS names one
 	$(PYTEST) --numprocesses auto --dist loadfile -m "not e2e" $(ARGS)
-	$(PYTEST) -m e2e -W "default::pytest.PytestUnraisableExceptionWarning" $(ARGS)
+	$(PYTEST) -m e2e $(ARGS)
 
 test-fast: $(VENV)/.dev ## The tests that start neither mongod nor a real Kubernetes: at most a minute
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not mongod and not kubernetes and not e2e" $(ARGS)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 import yaml
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 
 from fedstate.kube.objects import KubeObject
 from fedstate.local.layout import Layout
@@ -118,29 +118,29 @@ def _counterpart(entry: Any, actual: list[Any], place: int) -> Any:
 
 async def replica_set_status(uri: str) -> Mapping[str, Any]:
     """`replSetGetStatus` through a plain client."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=10_000)
-    try:
-        return await client.admin.command("replSetGetStatus")
-    finally:
-        await client.close()
+    return await with_client(uri, lambda client: client.admin.command("replSetGetStatus"))
 
 
 async def documents(uri: str, database: str, collection: str) -> list[Any]:
     """The ids of all documents of a collection, as a plain client reads them."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=10_000)
-    try:
-        return [document["_id"] async for document in client[database][collection].find({}, {"_id": 1}).sort("_id")]
-    finally:
-        await client.close()
+    return await with_client(
+        uri, lambda client: [document["_id"] for document in client[database][collection].find({}, {"_id": 1}).sort("_id")]
+    )
 
 
 async def insert(uri: str, database: str, collection: str, ids: list[Any]) -> None:
     """Documents with these ids, acknowledged by a majority (the replica set's default)."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=10_000)
-    try:
-        await client[database][collection].insert_many([{"_id": number} for number in ids])
-    finally:
-        await client.close()
+    await with_client(uri, lambda client: client[database][collection].insert_many([{"_id": number} for number in ids]))
+
+
+async def with_client(uri: str, work: Callable[[MongoClient[dict[str, Any]]], T]) -> T:
+    """What a plain client, opened for this and closed again, gives."""
+
+    def run() -> T:
+        with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=10_000) as client:
+            return work(client)
+
+    return await asyncio.to_thread(run)
 
 
 async def refuses(address: str) -> bool:

@@ -24,8 +24,6 @@ pytestmark = [
     pytest.mark.mongod,
     pytest.mark.kubectl,
     pytest.mark.timeout(300),
-    # pymongo leaves the socket of a connection that it gives up while it opens to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 ELECTION = 25.0

@@ -28,8 +28,6 @@ pytestmark = [
     pytest.mark.mongod,
     pytest.mark.kubectl,
     pytest.mark.timeout(240),
-    # pymongo leaves the socket of a connection that it gives up while it opens to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 TOLERATION = 8

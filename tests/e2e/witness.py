@@ -1,6 +1,7 @@
 """A witness of a replica set's life: asks every mongod several times a second who is primary and what the configuration is.
 
-Knows nothing of FedState: what it says of a set, the set itself has said.
+Knows nothing of FedState: what it says of a set, the set itself has said. Asks with the driver's client that has threads: closing
+the asyncio one while it connects leaves a socket open.
 """
 
 from __future__ import annotations
@@ -8,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 PAUSE = 0.2
 ANSWER = 1.0
+MEMBERS = 16
+"""As many are asked at once, on threads of their own: one that does not answer delays nobody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,8 @@ class Witness:
     hosts: set[str]
     samples: list[Sample] = field(default_factory=list, repr=False)
     ending: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    _clients: dict[str, AsyncMongoClient[dict[str, Any]]] = field(default_factory=dict, repr=False)
+    _clients: dict[str, MongoClient[dict[str, Any]]] = field(default_factory=dict, repr=False)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MEMBERS, "witness"), repr=False)
 
     async def run(self) -> None:
         """Look until `ending` is set."""
@@ -59,8 +64,7 @@ class Witness:
                     async with asyncio.timeout(PAUSE):
                         await self.ending.wait()
         finally:
-            for client in self._clients.values():
-                await client.close()
+            await asyncio.to_thread(self._close)
 
     @property
     def now(self) -> Sample:
@@ -118,7 +122,9 @@ class Witness:
     async def _look(self) -> Sample:
         at = time.monotonic()
         hosts = sorted(self.hosts)
-        answers = dict(zip(hosts, await asyncio.gather(*map(self._ask, hosts)), strict=True))
+        loop = asyncio.get_running_loop()
+        asked = [loop.run_in_executor(self._threads, self._ask, host) for host in hosts]
+        answers = dict(zip(hosts, await asyncio.gather(*asked), strict=True))
         given = {host: answer for host, answer in answers.items() if isinstance(answer, Configuration)}
         if not given:
             return Sample(at=at, primary=None, configuration=None)
@@ -127,24 +133,29 @@ class Witness:
         dead = frozenset(host for host in configuration.hosts if answers.get(host, True) is False)
         return Sample(at=at, primary=host, configuration=configuration, dead=dead)
 
-    async def _ask(self, host: str) -> Configuration | bool:
+    def _ask(self, host: str) -> Configuration | bool:
         """The configuration of a member if it is primary, else whether it answers."""
         client = self._clients.get(host)
         if client is None:
-            client = self._clients[host] = AsyncMongoClient(
+            client = self._clients[host] = MongoClient(
                 host, username=self.user, password=self.password, directConnection=True, heartbeatFrequencyMS=500,
                 serverSelectionTimeoutMS=int(ANSWER * 1000), connectTimeoutMS=int(ANSWER * 1000), socketTimeoutMS=int(ANSWER * 1000),
                 retryReads=False, maxPoolSize=1, serverMonitoringMode="poll",
             )  # fmt: skip
         try:
-            if not (await client.admin.command("hello")).get("isWritablePrimary"):
+            if not client.admin.command("hello").get("isWritablePrimary"):
                 return True
-            config = (await client.admin.command("replSetGetConfig"))["config"]
+            config = client.admin.command("replSetGetConfig")["config"]
         except PyMongoError:
             return False
         return Configuration(
             term=int(config["term"]), version=int(config["version"]), hosts=frozenset(m["host"] for m in config["members"])
         )
+
+    def _close(self) -> None:
+        self._threads.shutdown()
+        for client in self._clients.values():
+            client.close()
 
 
 @asynccontextmanager
