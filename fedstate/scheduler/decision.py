@@ -197,7 +197,7 @@ def _anew_candidate(verdict: Verdict, demand: Demand, profile: Profile) -> Candi
     """Filters hold for what runs too, and so does the limit of members; a cluster that is full may stay full."""
     most = demand.spread.max_members_per_cluster
     refused = verdict.reason is not None and verdict.rule not in (RESOURCES_FIT, MEMBERS_PER_CLUSTER)
-    pinned = not verdict.ready and verdict.cluster not in demand.losses.lost
+    pinned = not (verdict.ready or verdict.lost or verdict.evacuate)
     candidate = candidate_of(verdict, demand, profile, frozenset((verdict.cluster,)) if refused and not pinned else frozenset())
     return replace(
         candidate,
