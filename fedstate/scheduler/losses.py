@@ -54,9 +54,7 @@ class Absences:
             if reason:
                 spared[name] = reason
             elif absence is not None and (left := absence.since + demand.toleration - now) > 0:
-                spared[name] = (
-                    f"they are placed elsewhere once this has lasted {demand.toleration} s (spec.failover.tolerationSeconds)"
-                )
+                spared[name] = f"nothing is moved before this has lasted {demand.toleration} s (spec.failover.tolerationSeconds)"
                 due.append(left)
         return Losses(lost=frozenset(away) - spared.keys(), spared=spared, led=sight.led), min(due, default=None)
 
@@ -104,7 +102,7 @@ def _hindrance(name: str, demand: Demand, sight: Sight) -> str:
     if name in sight.serving:
         return "the replica set still sees members there, so only Karmada has lost the cluster"
     if name in sight.unknown:
-        return "nothing tells whether they serve"
+        return "nothing tells whether anybody serves there"
     if not sight.led:
         return "nothing is moved while there is no primary with a majority"
     return ""

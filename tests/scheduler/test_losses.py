@@ -40,7 +40,7 @@ def test_a_cluster_is_lost_when_both_witnesses_have_missed_it_for_as_long_as_is_
     watch.away["a"] = "12:00"
     found, due = watch.at(1000.0)
     assert (found.lost, due) == (frozenset(), 300.0)
-    assert found.spared == {"a": "they are placed elsewhere once this has lasted 300 s (spec.failover.tolerationSeconds)"}
+    assert found.spared == {"a": "nothing is moved before this has lasted 300 s (spec.failover.tolerationSeconds)"}
     assert watch.at(1299.0)[1] == 1.0
     assert watch.at(1300.0) == (Losses(lost=frozenset("a")), None)
 
@@ -74,7 +74,7 @@ def test_a_process_that_has_just_begun_counts_from_there() -> None:
     [
         (LED, {"dynamic": False}, "spec.scheduler.allowDynamicScheduler is false"),
         (Sight(led=True, serving=frozenset("a")), {}, "still sees members there"),
-        (Sight(led=True, unknown=frozenset("a")), {}, "nothing tells whether they serve"),
+        (Sight(led=True, unknown=frozenset("a")), {}, "nothing tells whether anybody serves there"),
         (Sight(), {}, "no primary with a majority"),
     ],
 )

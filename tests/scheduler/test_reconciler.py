@@ -1,11 +1,13 @@
 """What the scheduler writes and when, and what it leaves alone."""
 
 import copy
+import json
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
+from fedstate.api.naming import ANNOTATION_REBALANCE, ANNOTATION_REBALANCED
 from fedstate.control.reconciler import DONE
 from fedstate.errors import TerminalError
 from fedstate.kube.client import KubeClient
@@ -18,7 +20,7 @@ from fedstate.scheduler.engine import Engine
 from fedstate.scheduler.ledger import Ledger
 from fedstate.scheduler.middleware import MONGODB
 from fedstate.scheduler.profile import default_profile
-from fedstate.scheduler.reconciler import LOOK_AGAIN, STALE_CACHE, SchedulerReconciler
+from fedstate.scheduler.reconciler import AFTER_DUE, LOOK_AGAIN, STALE_CACHE, SchedulerReconciler
 from fedstate.scheduler.snapshot import Fleet
 from tests.api.objects import instance
 from tests.scheduler.clusters import LOST, ONE_CPU, cluster
@@ -252,3 +254,180 @@ async def test_the_loss_of_a_cluster_is_reported_once_and_moves_nothing(control:
     assert [subresource for subresource, _ in control.writes] == ["status"]
     assert (control.result(), control.scheduled()["status"]) == (before, "True")
     assert "b is lost" in control.objects[ORDERS]["status"]["scheduling"]["message"]
+
+
+def running(control: Control, *down: str, primary: bool = True) -> None:
+    """What federation says of an instance of which the members in these clusters are down."""
+    obj = copy.deepcopy(control.objects[ORDERS])
+    clusters = json.loads(control.result() or "{}")["ClusterWithReplicaset"]
+    members = [
+        {"cluster": e["cluster"], "role": "DOWN" if e["cluster"] in down else "SECONDARY", "configured": True} for e in clusters
+    ]
+    conditions = [c for c in obj.get("status", {}).get("conditions", []) if c["type"] != "MajorityLost"]
+    lost = {"type": "MajorityLost", "status": str(not primary), "reason": "x", "message": ""}
+    obj["status"] = obj.get("status", {}) | {"replicaSet": {"members": members}, "conditions": [*conditions, lost]}
+    obj["status"].pop("primary", None)
+    if primary:
+        obj["status"]["primary"] = {"host": "x"}
+    control.put(obj)
+
+
+async def placed_on(control: Control, names: str, **spec: Any) -> None:
+    for name in names:
+        control.fleet.put(cluster(name))
+    control.put(instance(ONE_CPU | spec))
+    await control.place_and_tell()
+    running(control)
+    control.writes.clear()
+    control.told.clear()
+
+
+async def test_members_of_a_lost_cluster_are_placed_elsewhere_when_the_toleration_is_over_and_do_not_come_back(
+    control: Control,
+) -> None:
+    await placed_on(control, "abcd", failover={"tolerationSeconds": 60})
+    control.fleet.put(cluster("b", conditions=[LOST]))
+    running(control, "b")
+    assert (await control.scheduler.reconcile(ORDERS)).requeue_after == 60.0 + AFTER_DUE
+    before = control.result()
+    message = control.objects[ORDERS]["status"]["scheduling"]["message"]
+    assert message.endswith(
+        "b is lost (not Ready (ClusterNotReachable)); its 1 member stays placed there: "
+        "nothing is moved before this has lasted 60 s (spec.failover.tolerationSeconds)."
+    )
+    control.clock += 59
+    assert (await control.scheduler.reconcile(ORDERS)).requeue_after == 1.0 + AFTER_DUE
+    assert control.result() == before
+    control.clock += 1.1
+    control.writes.clear()
+    await control.scheduler.reconcile(ORDERS)
+    assert [subresource for subresource, _ in control.writes] == [""], "the placement first, its story in a later pass"
+    moved = control.result()
+    assert [entry["cluster"] for entry in json.loads(moved or "")["ClusterWithReplicaset"]] == ["a", "c", "d"]
+    assert control.told == [("Normal", "MembersMoved")]
+    control.fleet.put(cluster("b"))
+    running(control)
+    await control.scheduler.reconcile(ORDERS)
+    await control.scheduler.reconcile(ORDERS)
+    assert control.result() == moved
+
+
+@pytest.mark.parametrize("how", ["it is back", "its members serve", "no majority", "not allowed"])
+async def test_nothing_moves_where_a_loss_is_none_or_nothing_can_be_moved(control: Control, how: str) -> None:
+    spec = {"scheduler": {"allowDynamicScheduler": False}} if how == "not allowed" else {}
+    await placed_on(control, "abcd", **spec)
+    control.fleet.put(cluster("b", conditions=[LOST]))
+    running(control, *([] if how == "its members serve" else ["b"]), primary=how != "no majority")
+    await control.scheduler.reconcile(ORDERS)
+    before = control.result()
+    control.clock += 299
+    if how == "it is back":
+        control.fleet.put(cluster("b"))
+    await control.scheduler.reconcile(ORDERS)
+    control.clock += 1000
+    await control.scheduler.reconcile(ORDERS)
+    assert control.result() == before
+    message = control.objects[ORDERS]["status"]["scheduling"]["message"]
+    words = {
+        "it is back": "3 members on 3 clusters",
+        "its members serve": "the replica set still sees members there",
+        "no majority": "nothing is moved while there is no primary with a majority",
+        "not allowed": "spec.scheduler.allowDynamicScheduler is false",
+    }
+    assert words[how] in message
+    assert ("b is lost" in message) == (how != "it is back")
+
+
+async def test_a_lost_cluster_whose_members_nobody_can_take_is_said_and_tried_again_when_a_cluster_changes(
+    control: Control,
+) -> None:
+    await placed_on(control, "ab", replicaset=2, spreadConstraints={"maxMembersPerCluster": 1})
+    control.fleet.put(cluster("b", conditions=[LOST]))
+    running(control, "b")
+    await control.scheduler.reconcile(ORDERS)
+    control.clock += 301
+    assert (await control.scheduler.reconcile(ORDERS)).requeue_after == LOOK_AGAIN
+    assert "nobody else can take them" in control.objects[ORDERS]["status"]["scheduling"]["message"]
+    assert ORDERS in set(control.scheduler.waiting)
+    assert control.scheduled()["status"] == "True"
+    control.fleet.put(cluster("c"))
+    await control.scheduler.reconcile(ORDERS)
+    assert '"c"' in (control.result() or "")
+
+
+def ask(control: Control, text: str, **spec: Any) -> None:
+    obj = copy.deepcopy(control.objects[ORDERS])
+    obj["metadata"]["annotations"][ANNOTATION_REBALANCE] = text
+    obj["spec"] |= spec
+    control.put(obj)
+
+
+async def test_members_are_placed_anew_once_for_every_request_and_in_one_write(control: Control) -> None:
+    await placed_on(control, "ab")
+    control.fleet.put(cluster("c"))
+    await control.scheduler.reconcile(ORDERS)
+    assert '"c"' not in (control.result() or "")
+    ask(control, "monday")
+    control.writes.clear()
+    control.told.clear()
+    await control.scheduler.reconcile(ORDERS)
+    ((subresource, intent),) = control.writes
+    assert subresource == ""
+    annotations = intent["metadata"]["annotations"]
+    assert annotations[ANNOTATION_REBALANCED] == "monday"
+    assert [entry["replicaset"] for entry in json.loads(annotations["schedulerResult"])["ClusterWithReplicaset"]] == [1, 1, 1]
+    assert control.told == [("Normal", "Rebalanced")]
+    ask(control, "tuesday")
+    await control.scheduler.reconcile(ORDERS)
+    assert control.writes[-1][1]["metadata"]["annotations"] == annotations | {ANNOTATION_REBALANCED: "tuesday"}, (
+        "nothing had to move"
+    )
+    running(control)
+    await control.place_and_tell()
+    control.writes.clear()
+    await control.scheduler.reconcile(ORDERS)
+    assert control.writes == []
+
+
+async def test_a_later_placement_keeps_what_was_acted_upon(control: Control) -> None:
+    """A server-side apply takes away what it does not name again."""
+    await placed_on(control, "abc")
+    ask(control, "monday")
+    await control.scheduler.reconcile(ORDERS)
+    ask(control, "monday", replicaset=5)
+    await control.scheduler.reconcile(ORDERS)
+    assert control.writes[-1][1]["metadata"]["annotations"][ANNOTATION_REBALANCED] == "monday"
+
+
+@pytest.mark.parametrize(
+    ("spec", "primary", "why"),
+    [
+        ({"scheduler": {"allowDynamicScheduler": False}}, True, "spec.scheduler.allowDynamicScheduler is false"),
+        ({"spreadConstraints": {"maxMembersPerCluster": 1}}, True, "1 of the members would find no place"),
+        ({}, False, "nothing is moved while there is no primary with a majority"),
+    ],
+)
+async def test_a_request_that_cannot_be_fulfilled_changes_nothing_and_says_why_once(
+    control: Control, spec: dict[str, Any], primary: bool, why: str
+) -> None:
+    await placed_on(control, "ab")
+    running(control, primary=primary)
+    before = control.result()
+    ask(control, "monday", **spec)
+    await control.scheduler.reconcile(ORDERS)
+    await control.scheduler.reconcile(ORDERS)
+    assert control.result() == before
+    assert ANNOTATION_REBALANCED not in control.objects[ORDERS]["metadata"]["annotations"]
+    asked = f"The members are not placed anew, as middleware.fedstate.io/rebalance asks: {why}."
+    assert asked in control.objects[ORDERS]["status"]["scheduling"]["message"]
+    assert control.told == [("Warning", "NotRebalanced")]
+
+
+async def test_an_instance_that_is_born_with_a_request_is_placed_once(control: Control) -> None:
+    for name in "abc":
+        control.fleet.put(cluster(name))
+    obj = instance(ONE_CPU, annotations={ANNOTATION_REBALANCE: "monday"})
+    control.put(obj)
+    await control.place_and_tell()
+    assert [subresource for subresource, _ in control.writes] == ["", "status"]
+    assert control.objects[ORDERS]["metadata"]["annotations"][ANNOTATION_REBALANCED] == "monday"
