@@ -53,7 +53,9 @@ class WorkQueue:
         self._waiting: list[tuple[float, int, Key, _Entry]] = []
         self._serial = 0
         self._getters: deque[asyncio.Future[None]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        # When it is due is kept beside it: uvloop gives a handle without a time for what is due at once.
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._shut_down = False
@@ -180,9 +182,10 @@ class WorkQueue:
     def _set_timer(self) -> None:
         soonest = self._waiting[0][0]
         if self._timer is not None:
-            if self._timer.when() <= soonest:
+            if self._timer_due <= soonest:
                 return
             self._timer.cancel()
+        self._timer_due = soonest
         self._timer = asyncio.get_running_loop().call_at(soonest, self._promote, soonest)
 
     def _promote(self, due: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import looptime
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -275,3 +276,15 @@ def test_failure_delays_double_up_to_the_cap() -> None:
     assert delays[:4] == [0.005, 0.01, 0.02, 0.04]
     assert delays[-1] == 300
     assert backoff.failures(A) == 100
+
+
+def test_times_closer_than_the_clock_of_uvloop_can_tell_apart() -> None:
+    async def main() -> list[Key]:
+        queue = WorkQueue()
+        for key in (A, B, C):
+            queue.add(key, after=0.0001)
+        async with asyncio.timeout(5):
+            return [(await queue.get()).key for _ in range(3)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == [A, B, C]
