@@ -48,7 +48,23 @@ def test_every_cluster_tells_verdict_scores_source_and_age() -> None:
     ]
     assert lines[2].split() == ["CLUSTER", "MEMBERS", "VOTES", "FITS", "VERDICT", "SCORE", *plugins, "DATA"]
     cells = {line.split()[0]: line.split() for line in lines[3:8]}
-    assert cells["a"] == ["a", "2", "2", "8", "fits", "63", "50", "52", "100", "100", "0", "resourceSummary,", "changed", "40s", "ago"]
+    assert cells["a"] == [
+        "a",
+        "2",
+        "2",
+        "8",
+        "fits",
+        "63",
+        "50",
+        "52",
+        "100",
+        "100",
+        "0",
+        "resourceSummary,",
+        "changed",
+        "40s",
+        "ago",
+    ]
     assert cells["b"][-3:] == ["changed", "2h", "ago"]
     assert cells["c"][3:7] == ["16", "rejected", "by", "ClusterAddress"]
     assert " ".join(cells["d"]).endswith("none: Karmada collects no resources of it")

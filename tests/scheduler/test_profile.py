@@ -25,7 +25,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"scores": {"TaintToleration": 101}}, "scores: must map names to whole numbers of at least 0, at most 100 together"),
     ({"scores": {"TaintToleration": True}}, "scores: must map names to whole numbers"),
     ({"topology": {"rack": 1}}, "topology: there is no rack; there are region, provider, zone"),
-    ({"filters": ["TaintToleration"]}, "filters: ClusterNames cannot be left out; only TaintToleration, APIEnablement and StorageClass can"),
+    (
+        {"filters": ["TaintToleration"]},
+        "filters: ClusterNames cannot be left out; only TaintToleration, APIEnablement and StorageClass can",
+    ),
     ({"divide": {"Random": "Uniform"}}, "divide: must map Uniform and Weighting"),
     ({"divide": {"Uniform": "Best"}}, "divide.Uniform: there is no Best; there are Uniform, Weighting, ClusterWeights"),
     ({"permits": "SurvivesAnyLoss"}, "permits: must be a list of different names"),
