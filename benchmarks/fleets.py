@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-import numpy as np
-
 from fedstate.api.federated import SpreadConstraints
 from fedstate.kube.objects import Key
-from fedstate.kube.records import NodeRecord
-from fedstate.scheduler.capacity.nodes import NodeRooms, NodeSet
+from fedstate.kube.records import NodeRecord, PodRecord
+from fedstate.scheduler.capacity.rooms import Reading
+from fedstate.scheduler.capacity.tally import NodeTally
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.snapshot import ClusterSnapshot, Fleet
 
@@ -46,17 +45,19 @@ def fleet_of(case: Case, placements: int) -> Fleet:
     """
     random, fleet = Random(case.clusters), Fleet()
     unit = max(LEAST_CPU, placements * 4 * 1_310 // case.clusters * 10 // 12)
-    nodes: dict[tuple[int, int], NodeSet] = {}
     for number in range(case.clusters):
-        fleet.put_snapshot(_cluster(case, number, unit, random, nodes))
+        snapshot = _cluster(number, unit, random, placed=case.kind != "plain")
+        fleet.put_snapshot(snapshot)
+        if case.kind == "nodes":
+            fleet.read(snapshot.name, _reading(snapshot))
     return fleet
 
 
-def _cluster(case: Case, number: int, unit: int, random: Random, nodes: dict[tuple[int, int], NodeSet]) -> ClusterSnapshot:
-    size, used, placed = random.choice((1, 2, 4)), random.randint(0, 30), case.kind != "plain"
+def _cluster(number: int, unit: int, random: Random, *, placed: bool) -> ClusterSnapshot:
+    size, used = random.choice((1, 2, 4)), random.randint(0, 30)
     amounts = {"cpu": unit * size, "memory": (unit * size * 4 << 30) // 1000, "pods": 110 * (1 + unit * size // 50_000)}
     name = f"cluster-{number:04}"
-    snapshot = ClusterSnapshot(
+    return ClusterSnapshot(
         name=name,
         ready=random.random() > 0.02,
         ready_reason="",
@@ -74,28 +75,23 @@ def _cluster(case: Case, number: int, unit: int, random: Random, nodes: dict[tup
         free={resource: amount - amount * used // 100 for resource, amount in amounts.items()},
         created=None,
     )
-    if case.kind != "nodes":
-        return snapshot
-    count = min(MOST_NODES, max(2, amounts["cpu"] // NODE_CPU))
-    known = nodes.setdefault((size, count), _nodes(count, amounts))
-    free = known.whole - known.whole * used // 100
-    sums = dict(zip(("pods", "cpu", "memory"), (int(row.sum()) for row in free[:3]), strict=True))
-    return replace(snapshot, rooms=NodeRooms(known, np.ascontiguousarray(free)), free=sums)
 
 
-def _nodes(count: int, amounts: Mapping[str, int]) -> NodeSet:
-    """So many equal nodes with these amounts together."""
-    return NodeSet(
-        NodeRecord(
-            key=Key("", f"node-{number:03}"),
-            cpu_millis=amounts["cpu"] // count,
-            memory_bytes=amounts["memory"] // count,
-            storage_bytes=100 << 30,
-            pods=110,
-            ready=True,
+def _reading(snapshot: ClusterSnapshot) -> Reading:
+    """The cluster by its nodes: equal ones, of which each is as full as the cluster."""
+    whole, free = snapshot.allocatable or {}, snapshot.free or {}
+    count = min(MOST_NODES, max(2, whole["cpu"] // NODE_CPU))
+    tally = NodeTally()
+    for number in range(count):
+        name = f"node-{number:03}"
+        cpu, memory = whole["cpu"] // count, whole["memory"] // count
+        tally.put_node(
+            NodeRecord(key=Key("", name), cpu_millis=cpu, memory_bytes=memory, storage_bytes=100 << 30, pods=110, ready=True)
         )
-        for number in range(count)
-    )
+        used = {resource: (whole[resource] - free[resource]) // count for resource in ("cpu", "memory")}
+        pod = PodRecord(key=Key("ns", name), node=name, phase="Running", cpu_millis=used["cpu"], memory_bytes=used["memory"])
+        tally.put_pod(pod)
+    return tally.reading()
 
 
 def demands_of(case: Case, count: int, seed: int = 3) -> list[Demand]:

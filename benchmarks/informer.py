@@ -17,6 +17,8 @@ TARGETS = {
     "client-go typed JSON": {"target": Target(of="ratio", min=10), "stretch": Target(of="ratio", min=20)},
 }
 FLEET = 100_000
+FOLLOWED = 5.0
+"""Seconds for which the changes of the full fleet are followed."""
 
 
 @contextlib.contextmanager
@@ -52,7 +54,7 @@ def fill(report: Report, kubeconfig: Path, rounds: int, count: int) -> None:
     """What the cache of so many pods takes, while it fills and after."""
     runs = []
     for turn in range(1, rounds + 1):
-        found = client(OURS, "fill", kubeconfig, count=count)
+        found = client(OURS, "fill", kubeconfig, count=count, seconds=FOLLOWED * min(1.0, count / FLEET))
         if found is not None:
             runs.append(found)
             progress(f"round {turn} of {rounds}, {count:,} pods: {found['cpu']:.2f} CPU-seconds, {found['rss_mb']:.0f} MB")

@@ -204,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for kind in options.cases:
             case = Case(clusters=clusters, kind=kind)
             # Node by node a decision costs much more, and a few of them say it.
-            most = PLACEMENTS // 4 if kind == "nodes" else PLACEMENTS
+            most = PLACEMENTS // 2 if kind == "nodes" else PLACEMENTS
             measure(report, case, rounds=options.rounds, placements=max(20, int(most * options.scale)))
     for clusters in options.clusters:
         if clusters >= 100:
