@@ -16,12 +16,17 @@ from fedstate.kube.informer import RecordInformer
 from fedstate.kube.objects import Key
 from fedstate.kube.recordkinds import POD_RECORDS
 from fedstate.kube.resources import CONFIG_MAPS, PODS
-from fedstate.kube.transport import HttpTransport
+from fedstate.kube.transport import DirectTransport
 
 
 async def _client(options: argparse.Namespace) -> KubeClient:
     config = await load_kubeconfig(options.kubeconfig)
-    return KubeClient(config, transport=HttpTransport(config, "bench", raw_streams="aiohttp" not in options.kind))
+    if "aiohttp" not in options.kind:
+        return KubeClient(config, transport=DirectTransport(config, "bench"))
+    # As it is done behind a proxy.
+    from fedstate.kube.proxied import ProxiedTransport
+
+    return KubeClient(config, transport=ProxiedTransport(config, "bench"))
 
 
 async def watch(options: argparse.Namespace) -> dict[str, float]:

@@ -17,7 +17,7 @@ from fedstate.kube.decoding import OBJECTS, Decoder, Page
 from fedstate.kube.errors import TransportError
 from fedstate.kube.objects import KubeObject, name_of, namespace_of
 from fedstate.kube.resources import Resource
-from fedstate.kube.transport import HttpTransport
+from fedstate.kube.transport import transport_for
 from fedstate.kube.watch import WatchStream
 from fedstate.kube.wire import REQUEST_TIMEOUT, Request, Transport
 
@@ -59,7 +59,7 @@ class KubeClient:
     ) -> None:
         self.config = config
         self.field_manager = field_manager
-        self._transport = transport if transport is not None else HttpTransport(config, user_agent or product())
+        self._transport = transport if transport is not None else transport_for(config, user_agent or product())
 
     @property
     def server(self) -> str:

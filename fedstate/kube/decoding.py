@@ -6,7 +6,7 @@ Knows no connections and no caches.
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from fedstate.kube.codec import decode
+from fedstate.kube.codec import Data, decode
 from fedstate.kube.errors import api_error_from
 from fedstate.kube.objects import Key, KubeObject, annotations_of, key_of, resource_version_of
 from fedstate.kube.resources import Resource
@@ -41,10 +41,10 @@ class Decoder(Protocol[T]):
 
     whole: bool
 
-    def event(self, line: bytes) -> WatchEvent[T]:
-        """One line of a watch. Raises ApiError for an ERROR event, and ValueError, with the reason, if it is no event."""
+    def event(self, line: Data) -> WatchEvent[T]:
+        """One line of a watch, which is not kept. Raises ApiError for an ERROR event, and ValueError, with the reason, if it is no event."""
 
-    def page(self, data: bytes, resource: Resource) -> Page[T]:
+    def page(self, data: Data, resource: Resource) -> Page[T]:
         """One answer to a list; ValueError if it is none."""
 
     def key(self, item: T) -> Key: ...
@@ -57,7 +57,7 @@ class ObjectDecoder:
 
     whole = True
 
-    def event(self, line: bytes) -> WatchEvent[KubeObject]:
+    def event(self, line: Data) -> WatchEvent[KubeObject]:
         try:
             decoded = decode(line)
             kind, obj = decoded["type"], decoded["object"]
@@ -69,7 +69,7 @@ class ObjectDecoder:
             raise ValueError("an event of an unknown shape")
         return WatchEvent(kind, obj, kind == "BOOKMARK" and annotations_of(obj).get(INITIAL_EVENTS_END) == "true")
 
-    def page(self, data: bytes, resource: Resource) -> Page[KubeObject]:
+    def page(self, data: Data, resource: Resource) -> Page[KubeObject]:
         decoded = decode(data)
         if not isinstance(decoded, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - one exception for whatever is no list

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from fedstate.kube import partial
+from fedstate.kube.codec import Data
 from fedstate.kube.decoding import OBJECTS, Page, WatchEvent
 from fedstate.kube.objects import Key, cpu_millis, quantity_bytes
 from fedstate.kube.records import (
@@ -59,7 +60,7 @@ class RecordKind(Generic[W, R]):
         self._event = msgspec.json.Decoder[_Event[W]](events[wire]).decode
         self._page = msgspec.json.Decoder[_List[W]](lists[wire]).decode
 
-    def event(self, line: bytes) -> WatchEvent[R]:
+    def event(self, line: Data) -> WatchEvent[R]:
         try:
             event = self._event(line)
         except msgspec.MsgspecError as error:
@@ -71,7 +72,7 @@ class RecordKind(Generic[W, R]):
             return WatchEvent(kind, self._record(event.object), OBJECTS.event(line).ends_initial_events)
         return WatchEvent(kind, self._record(event.object))
 
-    def page(self, data: bytes, resource: Resource) -> Page[R]:
+    def page(self, data: Data, resource: Resource) -> Page[R]:
         page = self._page(data)
         metadata = page.metadata or _ListMeta()
         items = list(map(self._record, page.items or ()))

@@ -1,64 +1,29 @@
-"""Watches on connections of their own, without an HTTP library between: one receive buffer for all that a thread reads.
+"""Watches on connections of their own, without an HTTP library between.
 
 What it refuses to know: proxies, keep-alive, compression. Requests that are no streams go another way.
 """
 
 import asyncio
-import ssl
-import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn, cast
-from urllib.parse import urlsplit
 
-from fedstate.kube.config import ClusterConfig
+from fedstate.kube.endpoint import RECEIVE, Endpoint
 from fedstate.kube.errors import TransportError
 from fedstate.kube.framing import BadResponse, Head, ResponseReader
-from fedstate.kube.metrics import REQUESTS
-from fedstate.kube.wire import (
-    CONNECT_TIMEOUT,
-    MAX_ERROR_BODY,
-    REQUEST_TIMEOUT,
-    ByteStream,
-    Request,
-    keep_alive,
-    refusal,
-    with_credentials,
-)
+from fedstate.kube.wire import MAX_ERROR_BODY, REQUEST_TIMEOUT, ByteStream, Request, keep_alive, refusal, with_credentials
 
-# What fits the processor's cache, and an allocator's own memory: larger pieces are mapped and unmapped each time.
-RECEIVE_BUFFER = 124 * 1024
 # Of one stream, read but not yet taken: above the first the server has to wait, and below the second no longer.
 HIGH_WATER = 2**19
 LOW_WATER = 2**17
-
-Lost = Callable[[Exception], TransportError]
-
-
-class _Receive(threading.local):
-    """A loop reads for one connection at a time, and nothing of the buffer is kept: one serves them all."""
-
-    def __init__(self) -> None:
-        self.buffer = bytearray(RECEIVE_BUFFER)
-        # What asyncio's TLS gets has to be a view: it writes into slices, and a slice of a bytearray is a copy.
-        self.view = memoryview(self.buffer)
-
-
-_RECEIVE = _Receive()
 
 
 class RawStreams:
     """Opens streams to one API server as one identity."""
 
-    def __init__(self, config: ClusterConfig, user_agent: str, tls: ssl.SSLContext | None) -> None:
-        self._config = config
-        self._user_agent = user_agent
-        self._tls = tls
-        parts = urlsplit(config.server)
-        self._address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-        self._authority = parts.netloc.rpartition("@")[2]
-        self._base = parts.path.rstrip("/")
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._open: set[_Connection] = set()
 
     async def close(self) -> None:
@@ -68,38 +33,35 @@ class RawStreams:
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
         """The body of the answer. Raises ApiError if it is a refusal, TransportError if there is none."""
-        connection = await with_credentials(self._config, lambda header: self._attempt(request, header))
+        connection = await with_credentials(self._endpoint.config, lambda header: self._attempt(request, header))
         try:
             yield connection
         finally:
             await self._close(connection)
 
     async def _attempt(self, request: Request, authorization: str | None) -> "_Connection":
-        connection = _Connection(self._lost)
+        connection = _Connection(self._endpoint)
         try:
-            head = await self._answer(connection, self._message(request, authorization), request.timeout)
-            REQUESTS.labels(str(head.status), request.method, self._authority).inc()
+            head = await self._answer(connection, self._endpoint.message(request, authorization), request.timeout)
+            self._endpoint.count(str(head.status), request.method)
             if head.status >= 300:
                 await self._refuse(connection, head)
-        except (OSError, TimeoutError, TransportError) as error:
-            REQUESTS.labels("<error>", request.method, self._authority).inc()
+        except (TimeoutError, TransportError) as error:
+            self._endpoint.count("<error>", request.method)
             await self._close(connection)
-            raise error if isinstance(error, TransportError) else self._lost(error) from error
+            raise error if isinstance(error, TransportError) else self._endpoint.lost(error) from error
         except BaseException:
             await self._close(connection)
             raise
         return connection
 
     async def _answer(self, connection: "_Connection", message: bytes, timeout: float) -> Head:
-        loop = asyncio.get_running_loop()
-        host, port = self._address
-        name = (self._config.tls_server_name or host) if self._tls is not None else None
         self._open.add(connection)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: connection, host, port, ssl=self._tls, server_hostname=name)
-        except (OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            await self._endpoint.connect(lambda: connection)
+        except BaseException:
+            connection.abandon()
+            raise
         connection.send(message)
         async with asyncio.timeout(timeout):
             return await connection.head()
@@ -115,43 +77,13 @@ class RawStreams:
         self._open.discard(connection)
         await connection.close()
 
-    def _message(self, request: Request, authorization: str | None) -> bytes:
-        headers = {
-            "Host": self._authority,
-            "User-Agent": self._user_agent,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            **request.headers,
-        }
-        if authorization:
-            headers["Authorization"] = authorization
-        if request.body is not None:
-            headers["Content-Length"] = str(len(request.body))
-        lines = [f"{request.method} {self._base}{request.target()} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a line break in the path or a header of a request")
-        return "\r\n".join((*lines, "", "")).encode("latin-1") + (request.body or b"")
-
-    def _unreachable(self, error: OSError) -> TransportError:
-        if isinstance(error, TimeoutError | ssl.SSLError):
-            return self._lost(error)
-        return TransportError(f"cannot connect to {self._config.server}: {error.strerror or error}")
-
-    def _lost(self, error: Exception) -> TransportError:
-        server = self._config.server
-        if isinstance(error, ssl.SSLError):
-            return TransportError(f"the certificate of {server} is not accepted: {error}")
-        if isinstance(error, TimeoutError):
-            return TransportError(f"{server} gave no answer in time")
-        return TransportError(f"the connection to {server} broke: {error or type(error).__name__}")
-
 
 class _Connection(asyncio.BufferedProtocol):
     """One request, and its answer as it comes."""
 
-    def __init__(self, lost: Lost) -> None:
-        self._lost = lost
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._lost = endpoint.lost
+        self._receive = RECEIVE
         self._response = ResponseReader()
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
@@ -195,6 +127,13 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             await asyncio.shield(self._closed)
 
+    def abandon(self) -> None:
+        """Of one whose making failed or was cancelled: uvloop does not tell of the end of these."""
+        if self._transport is not None:
+            self._transport.abort()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
@@ -212,11 +151,11 @@ class _Connection(asyncio.BufferedProtocol):
             keep_alive(made)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _RECEIVE.view
+        return self._receive.view
 
     def buffer_updated(self, nbytes: int) -> None:
         try:
-            body = self._response.feed(_RECEIVE.buffer, nbytes)
+            body = self._response.feed(self._receive.buffer, nbytes)
         except BadResponse as error:
             self._end(self._lost(ConnectionError(f"the answer cannot be read: {error}")))
             return

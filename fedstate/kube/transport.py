@@ -1,159 +1,58 @@
-"""HTTP to one API server: aiohttp for requests, our own connections for watches, and errors turned into ours.
+"""What a client reaches its API server by: our own connections, or an HTTP library's where a proxy is between.
 
-Knows no resources and decodes no objects. Does not retry, except once after a 401 with fresh credentials.
+Knows no resources and decodes no objects.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
-import aiohttp
-from yarl import URL
+from contextlib import AbstractAsyncContextManager
 
 from fedstate.kube.config import ClusterConfig
-from fedstate.kube.errors import TransportError
-from fedstate.kube.metrics import REQUESTS
+from fedstate.kube.endpoint import Endpoint
+from fedstate.kube.pool import RequestPool
 from fedstate.kube.streams import RawStreams
-from fedstate.kube.wire import (
-    CONNECT_TIMEOUT,
-    MAX_ERROR_BODY,
-    REQUEST_TIMEOUT,
-    ByteStream,
-    Request,
-    Transport,
-    keepalive_socket,
-    refusal,
-    tls_context,
-    with_credentials,
-)
+from fedstate.kube.wire import ByteStream, Request, Transport, tls_context
 
-__all__ = ["REQUEST_TIMEOUT", "ByteStream", "HttpTransport", "Request", "Transport"]
-
-MAX_CONNECTIONS = 64
-
-_NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
+__all__ = ["ByteStream", "DirectTransport", "Request", "Transport", "transport_for"]
 
 
-class HttpTransport:
+def transport_for(config: ClusterConfig, user_agent: str) -> Transport:
+    """The way to the server of `config`."""
+    if not config.proxy:
+        return DirectTransport(config, user_agent)
+    # Rarely needed, and its import takes 8 MB and a quarter of a second.
+    from fedstate.kube.proxied import ProxiedTransport
+
+    return ProxiedTransport(config, user_agent)
+
+
+class DirectTransport:
     """Requests and watches on separate connections, so that neither waits for the other."""
 
-    def __init__(self, config: ClusterConfig, user_agent: str, *, raw_streams: bool = True) -> None:
-        """`raw_streams` false reads watches with aiohttp too, as is always done behind a proxy."""
+    def __init__(self, config: ClusterConfig, user_agent: str) -> None:
         self._config = config
-        self._raw_streams = raw_streams and not config.proxy
         self._user_agent = user_agent
-        self._requests: aiohttp.ClientSession | None = None
-        self._watches: aiohttp.ClientSession | RawStreams | None = None
-        self._host = config.server.split("://", 1)[-1].split("/", 1)[0]
+        self._requests: RequestPool | None = None
+        self._watches: RawStreams | None = None
 
     async def open(self) -> None:
         tls = await asyncio.to_thread(tls_context, self._config) if self._config.server.startswith("https:") else None
-        self._requests = self._session(tls, MAX_CONNECTIONS)
-        self._watches = RawStreams(self._config, self._user_agent, tls) if self._raw_streams else self._session(tls, 0)
+        endpoint = Endpoint(self._config, self._user_agent, tls)
+        self._requests, self._watches = RequestPool(endpoint), RawStreams(endpoint)
 
     async def close(self) -> None:
-        for session in (self._requests, self._watches):
-            if session is not None:
-                await session.close()
+        requests, watches = self._requests, self._watches
         self._requests = self._watches = None
+        if requests is not None:
+            await requests.close()
+        if watches is not None:
+            await watches.close()
 
-    async def send(self, request: Request) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=CONNECT_TIMEOUT)
-        response = await self._answer(self._requests, request, timeout)
-        try:
-            return await response.read()
-        except _NETWORK_ERRORS as error:
-            raise self._lost(error) from error
-        finally:
-            response.release()
-
-    @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
-        if isinstance(self._watches, RawStreams):
-            async with self._watches.stream(request) as body:
-                yield body
-            return
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=request.timeout)
-        response = await self._answer(self._watches, request, timeout)
-        try:
-            yield _Body(response.content, self._lost)
-        finally:
-            response.close()
-
-    def _session(self, tls: ssl.SSLContext | None, limit: int) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=limit, ssl=True if tls is None else tls, socket_factory=keepalive_socket, keepalive_timeout=60
-        )
-        # Compression costs more than a fast network does; proxies come from the kubeconfig, never from the environment.
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
-            read_bufsize=2**18,
-            trust_env=False,
-            proxy=self._config.proxy,
-        )
-
-    async def _answer(
-        self, session: aiohttp.ClientSession | None, request: Request, timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        if session is None:
+    async def send(self, request: Request) -> bytes | bytearray:
+        if self._requests is None:
             raise RuntimeError("the client is not open; use it in `async with`")
-        return await with_credentials(self._config, lambda header: self._attempt(session, request, timeout, header))
+        return await self._requests.send(request)
 
-    async def _attempt(
-        self, session: aiohttp.ClientSession, request: Request, timeout: aiohttp.ClientTimeout, authorization: str | None
-    ) -> aiohttp.ClientResponse:
-        headers = dict(request.headers)
-        if authorization:
-            headers["Authorization"] = authorization
-        try:
-            response = await session.request(
-                request.method,
-                # One text, for the library remembers what it has parsed; a query given apart is merged anew each time.
-                URL(self._config.server + request.target(), encoded=True),
-                data=request.body,
-                headers=headers,
-                timeout=timeout,
-                server_hostname=self._config.tls_server_name,
-                allow_redirects=False,
-            )
-        except _NETWORK_ERRORS as error:
-            REQUESTS.labels("<error>", request.method, self._host).inc()
-            raise self._lost(error) from error
-        REQUESTS.labels(str(response.status), request.method, self._host).inc()
-        if response.status >= 300:
-            await self._refuse(response)
-        return response
-
-    async def _refuse(self, response: aiohttp.ClientResponse) -> None:
-        try:
-            body = await response.content.read(MAX_ERROR_BODY)
-        except _NETWORK_ERRORS as error:
-            raise self._lost(error) from error
-        finally:
-            response.release()
-        raise refusal(response.status, body, response.headers.get("Retry-After"))
-
-    def _lost(self, error: Exception) -> TransportError:
-        server = self._config.server
-        if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-            return TransportError(f"the certificate of {server} is not accepted: {error}")
-        if isinstance(error, TimeoutError):
-            return TransportError(f"{server} gave no answer in time")
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return TransportError(f"cannot connect to {server}: {error.os_error.strerror or error.os_error}")
-        return TransportError(f"the connection to {server} broke: {error or type(error).__name__}")
-
-
-class _Body:
-    def __init__(self, content: aiohttp.StreamReader, lost: Callable[[Exception], TransportError]) -> None:
-        self._content = content
-        self._lost = lost
-
-    async def readany(self) -> bytes:
-        try:
-            return await self._content.readany()
-        except _NETWORK_ERRORS as error:
-            raise self._lost(error) from error
+    def stream(self, request: Request) -> AbstractAsyncContextManager[ByteStream]:
+        if self._watches is None:
+            raise RuntimeError("the client is not open; use it in `async with`")
+        return self._watches.stream(request)

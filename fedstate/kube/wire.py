@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from fedstate.kube.errors import ApiError, Unauthorized, api_error_from
 
 T = TypeVar("T")
 
+MAX_CONNECTIONS = 64
 CONNECT_TIMEOUT = 5.0
 REQUEST_TIMEOUT = 30.0
 MAX_ERROR_BODY = 2**20
@@ -37,7 +39,13 @@ class Request:
 
     def target(self) -> str:
         """Path and query, as they are sent."""
-        return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
+        return f"{self.path}?{_query(tuple(self.params.items()))}" if self.params else self.path
+
+
+# The same few come again and again.
+@lru_cache(256)
+def _query(params: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(params)
 
 
 class ByteStream(Protocol):
@@ -54,7 +62,7 @@ class Transport(Protocol):
 
     async def close(self) -> None: ...
 
-    async def send(self, request: Request) -> bytes: ...
+    async def send(self, request: Request) -> bytes | bytearray: ...
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[ByteStream]: ...
 
@@ -76,7 +84,7 @@ async def with_credentials(config: ClusterConfig, attempt: Callable[[str | None]
         return await attempt(await _authorization(config, fresh=True))
 
 
-def refusal(status: int, body: bytes, retry_after: str | None) -> ApiError:
+def refusal(status: int, body: bytes | bytearray, retry_after: str | None) -> ApiError:
     """The error that an answer with this HTTP status means."""
     said: Any = None
     try:

@@ -50,6 +50,8 @@ def test_nonsense_is_refused_or_waited_for_and_never_breaks_anything_else(data: 
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         CHUNKED + b"-1\r\n",
         CHUNKED + b"0x1\r\n",
         CHUNKED + b"\r\n",
@@ -57,7 +59,7 @@ def test_nonsense_is_refused_or_waited_for_and_never_breaks_anything_else(data: 
         CHUNKED + b"1" * 5_000,
         CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000,
     ],
-    ids=[str(number) for number in range(13)],
+    ids=[str(number) for number in range(15)],
 )
 def test_what_is_no_response_is_refused(text: bytes) -> None:
     with pytest.raises(BadResponse):
@@ -73,3 +75,27 @@ def test_only_a_body_without_a_length_may_end_with_the_connection() -> None:
     assert feed([b"HTTP/1.1 200 OK\r\n\r\nabc"])[1].ends_here()
     assert not feed([CHUNKED + b"3\r\nabc\r\n"])[1].ends_here()
     assert not feed([b"HTTP/1.1 200"])[1].ends_here()
+
+
+@pytest.mark.parametrize(
+    ("text", "open_afterwards"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True),
+        (CHUNKED + b"1\r\na\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: x, CLOSE\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\na", False),
+        (CHUNKED + b"0\r\n\r\na", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", False),
+    ],
+)
+def test_a_connection_is_used_again_only_where_both_sides_agree_that_the_answer_is_over(
+    text: bytes, open_afterwards: bool
+) -> None:
+    assert feed([text])[1].leaves_open() is open_afterwards
+    assert feed([text[at : at + 1] for at in range(len(text))])[1].leaves_open() is open_afterwards

@@ -5,147 +5,19 @@ Our own connections and aiohttp's have to answer alike: the second is what is us
 
 import asyncio
 import json
-import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-import uvloop
 
 from fedstate.kube.client import KubeClient
-from fedstate.kube.config import ClusterConfig, FileToken
+from fedstate.kube.config import FileToken
 from fedstate.kube.errors import Expired, ServerError, TooManyRequests, TransportError, Unauthorized
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.recordkinds import POD_RECORDS
 from fedstate.kube.resources import PODS
-from fedstate.kube.transport import HttpTransport
 from fedstate.kube.watch import WatchEvent
-from tests.kube.test_tls import Pair, issued
-
-Script = Callable[["Talk"], Awaitable[None]]
-Scenario = Callable[[KubeClient], Awaitable[None]]
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-LAST = b"0\r\n\r\n"
-
-
-def line(kind: str, name: str, **metadata: Any) -> bytes:
-    return json.dumps({"type": kind, "object": {"metadata": {"name": name, **metadata}}}).encode() + b"\n"
-
-
-def chunk(data: bytes, extension: bytes = b"") -> bytes:
-    return b"%x%s\r\n%s\r\n" % (len(data), extension, data)
-
-
-@dataclass
-class Talk:
-    """The server's end of one connection, after the request has come."""
-
-    request: str
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def silence(self) -> None:
-        await asyncio.sleep(30)
-
-    def reset(self) -> None:
-        self.writer.transport.abort()
-
-
-def saying(*parts: bytes) -> Script:
-    async def script(talk: Talk) -> None:
-        for part in parts:
-            await talk.say(part)
-
-    return script
-
-
-@dataclass
-class Server:
-    scripts: list[Script]
-    talks: list[Talk] = field(default_factory=list)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        try:
-            talk = Talk((await reader.readuntil(b"\r\n\r\n")).decode(), reader, writer)
-            self.talks.append(talk)
-            await self.scripts[min(len(self.talks), len(self.scripts)) - 1](talk)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            self.tasks.discard(task)
-
-
-class Play(Protocol):
-    def __call__(self, scenario: Scenario, *scripts: Script, token: Any = "secret") -> list[str]: ...
-
-
-@pytest.fixture(scope="session")
-def certificates() -> tuple[Pair, Pair]:
-    authority = issued("authority")
-    return authority, issued("server", authority)
-
-
-# uvloop?, TLS?, our own connections?
-PLAIN = {"raw": (False, False, True), "uvloop-raw": (True, False, True), "aiohttp": (False, False, False)}
-TLS = {"tls-raw": (False, True, True), "uvloop-tls-raw": (True, True, True)}
-
-
-@pytest.fixture
-def play(request: pytest.FixtureRequest, tmp_path: Path, certificates: tuple[Pair, Pair]) -> Play:
-    """Plays a scenario with a client of a server that says bytes; gives the heads of the requests."""
-    on_uvloop, tls, raw = request.param
-    authority, pair = certificates
-    context: ssl.SSLContext | None = None
-    if tls:
-        (tmp_path / "crt").write_bytes(pair.pem)
-        (tmp_path / "key").write_bytes(pair.key_pem)
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-
-    async def scene(scenario: Scenario, scripts: tuple[Script, ...], token: Any) -> list[str]:
-        server = Server(list(scripts))
-        listening = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=context)
-        port = listening.sockets[0].getsockname()[1]
-        config = ClusterConfig(server=f"{'https' if tls else 'http'}://127.0.0.1:{port}", token=token)
-        config = replace(config, ca_data=authority.pem if tls else None)
-        try:
-            async with KubeClient(config, transport=HttpTransport(config, "me", raw_streams=raw)) as client:
-                await scenario(client)
-        finally:
-            listening.close()
-            tasks = tuple(server.tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks)
-            # The transports of the server end a turn or two after their tasks.
-            await asyncio.sleep(0.01)
-        return [talk.request for talk in server.talks]
-
-    def run(scenario: Scenario, *scripts: Script, token: Any = "secret") -> list[str]:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop if on_uvloop else asyncio.new_event_loop) as runner:
-            return runner.run(scene(scenario, scripts, token))
-
-    return run
-
-
-def ways(chosen: dict[str, tuple[bool, bool, bool]]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("play", list(chosen.values()), ids=list(chosen), indirect=True)
-
-
-plain = ways(PLAIN)
-every_way = ways(PLAIN | TLS)
+from tests.kube.talking import CHUNKED, LAST, Play, Scenario, Script, Talk, chunk, every_way, line, plain, saying
 
 
 async def read(client: KubeClient, **options: Any) -> list[WatchEvent[KubeObject]]:
