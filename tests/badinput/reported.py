@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedstate.api.naming import MULTI_CLOUD_MONGODBS
+from fedstate.api.naming import ANNOTATION_REBALANCE, MULTI_CLOUD_MONGODBS
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from tests.badinput.conditions import Condition
@@ -44,6 +44,12 @@ class Reported:
 
 def placed(result: str) -> dict[str, str]:
     return {"schedulerResult": result}
+
+
+EVEN = placed(
+    '{"ClusterWithReplicaset":[{"cluster":"ap","replicaset":1},{"cluster":"eu","replicaset":1},{"cluster":"us","replicaset":1}]}'
+)
+ANEW = {ANNOTATION_REBALANCE: "now"}
 
 
 def secret(name: str, **data: str) -> tuple[Resource, KubeObject]:
@@ -255,11 +261,63 @@ REPORTED: tuple[Reported, ...] = (
                 "Scheduled",
                 "True",
                 "Placed",
-                "3 members on 2 clusters: eu 2, mars 1. The set does not survive the loss of eu: one of fewer than three clusters always holds half of the votes or more. mars is lost (no Cluster of this name in Karmada); its 1 member stays placed there: this version does not move members of a lost cluster.",
+                "3 members on 2 clusters: eu 2, mars 1. The set does not survive the loss of eu: one of fewer than three clusters always holds half of the votes or more. mars is lost (no Cluster of this name in Karmada); its 1 member stays placed there: nothing is moved while there is no primary with a majority.",
             ),
             *stalled(
                 "metadata.annotations.schedulerResult: cluster mars is not joined to Karmada; join it, or place its members elsewhere",
                 "PlacementInvalid",
+            ),
+        ),
+    ),
+    Reported(
+        situation="a cluster is lost and members may not be moved",
+        spec={"scheduler": {"allowDynamicScheduler": False}},
+        clusters=(cluster("ap"), cluster("eu"), cluster("us", conditions=[LOST, COMPLETE])),
+        annotations=EVEN,
+        says=(
+            (
+                "Scheduled",
+                "True",
+                "Placed",
+                "3 members on 3 clusters: ap 1, eu 1, us 1. us is lost (not Ready (ClusterNotReachable)); its 1 member stays placed there: spec.scheduler.allowDynamicScheduler is false.",
+            ),
+        ),
+    ),
+    Reported(
+        situation="a cluster is lost, and the set has no primary",
+        clusters=(cluster("ap"), cluster("eu"), cluster("us", conditions=[LOST, COMPLETE])),
+        annotations=EVEN,
+        says=(
+            (
+                "Scheduled",
+                "True",
+                "Placed",
+                "3 members on 3 clusters: ap 1, eu 1, us 1. us is lost (not Ready (ClusterNotReachable)); its 1 member stays placed there: nothing is moved while there is no primary with a majority.",
+            ),
+        ),
+    ),
+    Reported(
+        situation="members are to be placed anew and may not be moved",
+        spec={"scheduler": {"allowDynamicScheduler": False}},
+        annotations=EVEN | ANEW,
+        says=(
+            (
+                "Scheduled",
+                "True",
+                "Placed",
+                "3 members on 3 clusters: ap 1, eu 1, us 1. The members are not placed anew, as middleware.fedstate.io/rebalance asks: spec.scheduler.allowDynamicScheduler is false.",
+            ),
+        ),
+    ),
+    Reported(
+        situation="members are to be placed anew, and the set has no primary",
+        annotations=EVEN | ANEW,
+        says=(
+            (
+                "Scheduled",
+                "True",
+                "Placed",
+                "3 members on 3 clusters: ap 1, eu 1, us 1. The members are not placed anew, as middleware.fedstate.io/rebalance asks: nothing is moved while there is no primary with a majority.",
             ),
         ),
     ),
