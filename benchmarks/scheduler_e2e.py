@@ -27,7 +27,7 @@ from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, MULTI_CLOUD_MONGODBS
 from fedstate.kube.client import KubeClient
 from fedstate.kube.config import load_kubeconfig
-from fedstate.kube.objects import KubeObject, annotations_of, name_of
+from fedstate.kube.objects import KubeObject, annotations_of, name_of, resource_version_of
 from fedstate.local.kubernetes import find_assets
 from fedstate.local.ports import any_free_port
 
@@ -56,10 +56,15 @@ class Seen:
         self.changed.set()
 
     async def until(self, count: int, what: set[str] | dict[str, float], within: float) -> None:
-        async with asyncio.timeout(within):
-            while len(what) < count:
-                self.changed.clear()
-                await self.changed.wait()
+        try:
+            async with asyncio.timeout(within):
+                while len(what) < count:
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            raise SystemExit(
+                f"of {count} instances {len(self.created)} were seen, {len(self.decided)} decided upon and {len(self.told)} told about"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +162,13 @@ async def _settled(scheduler: Scheduler) -> float:
 
 async def _watch(client: KubeClient, seen: Seen, ready: asyncio.Event) -> None:
     version = (await client.list(MULTI_CLOUD_MONGODBS, planes.NAMESPACE, limit=1))["metadata"]["resourceVersion"]
-    async with client.watch(MULTI_CLOUD_MONGODBS, planes.NAMESPACE, resource_version=version) as stream:
-        ready.set()
-        async for event in stream:
-            if event.type in ("ADDED", "MODIFIED"):
-                seen.take(event.object)
+    while True:
+        async with client.watch(MULTI_CLOUD_MONGODBS, planes.NAMESPACE, resource_version=version) as stream:
+            ready.set()
+            async for event in stream:
+                version = resource_version_of(event.object)
+                if event.type in ("ADDED", "MODIFIED"):
+                    seen.take(event.object)
 
 
 async def measure(engine: str, plane: AbstractAsyncContextManager[Path], said: argparse.Namespace) -> list[Burst]:

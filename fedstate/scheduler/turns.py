@@ -23,7 +23,7 @@ STORY = -50
 SETTLED = LOW_PRIORITY
 """Placed already and found at the start: there is nothing to do for nearly all of them."""
 
-QUIET = 0.05
+QUIET = 0.1
 """Seconds without a placement after which a burst is over."""
 PATIENCE = 10.0
 """No story waits longer for the end of a burst."""
