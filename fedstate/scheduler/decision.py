@@ -23,6 +23,9 @@ from fedstate.scheduler.scores import free_shares
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
 
+NOBODY: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The clusters as one decision sees them: snapshots in the order of names, VIPs, what is reserved in each (as amounts, and
@@ -198,7 +201,7 @@ def _anew_candidate(verdict: Verdict, demand: Demand, profile: Profile) -> Candi
     most = demand.spread.max_members_per_cluster
     refused = verdict.reason is not None and verdict.rule not in (RESOURCES_FIT, MEMBERS_PER_CLUSTER)
     pinned = not (verdict.ready or verdict.lost or verdict.evacuate)
-    candidate = candidate_of(verdict, demand, profile, frozenset((verdict.cluster,)) if refused and not pinned else frozenset())
+    candidate = candidate_of(verdict, demand, profile, NOBODY)
     return replace(
         candidate,
         current=candidate.current if most is None or pinned else min(candidate.current, most),
@@ -222,27 +225,38 @@ def concluded(
 
     All that is to leave leaves, or if that cannot be what is lost, or what is ruled out, or nothing.
     """
-    current = demand.current
-    lost = frozenset(verdict.cluster for verdict in carriers if verdict.lost)
-    excluded_ones = frozenset(verdict.cluster for verdict in carriers if verdict.evacuate)
+    lost = frozenset([verdict.cluster for verdict in carriers if verdict.lost])
+    ruled_out = frozenset([verdict.cluster for verdict in carriers if verdict.evacuate]) - lost
+    if not lost and not ruled_out:
+        return _concluded(demand, profile, assigned(NOBODY))
     forbidden = None
-    for leaving in dict.fromkeys((lost | excluded_ones, lost, excluded_ones - lost, frozenset[str]())):
-        result = assigned(leaving)
-        stuck, unmoved = tuple(sorted(excluded_ones - leaving - lost)), tuple(sorted(lost - leaving))
-        outcome = Decision(placement=current, missing=0, stuck=stuck, unmoved=unmoved, forbidden=forbidden if unmoved else None)
-        if not result.complete:
-            outcome = outcome._replace(missing=result.missing + int(result.arbiter_missing))
-            continue
-        if current is not None and set(current.clusters) == set(result.placement.clusters):
+    for leaving in dict.fromkeys((lost | ruled_out, lost, ruled_out, NOBODY)):
+        outcome = _concluded(demand, profile, assigned(leaving))
+        unmoved = tuple(sorted(lost - leaving))
+        moved = outcome.placement is not demand.current
+        outcome = outcome._replace(
+            stuck=tuple(sorted(ruled_out - leaving)),
+            unmoved=unmoved,
+            given_up=tuple(sorted(lost & leaving)) if moved else (),
+            forbidden=forbidden if unmoved else None,
+        )
+        if outcome.complete or (outcome.held is not None and not leaving & lost):
             return outcome
-        refusals = ((permit.name, permit.check(demand, result.placement)) for permit in profile.permits)
-        refusal = next((f"{name}: {reason}" for name, reason in refusals if reason is not None), None)
-        if refusal is None:
-            return outcome._replace(placement=result.placement, given_up=tuple(sorted(leaving & lost)))
-        if not leaving & lost:
-            return outcome._replace(held=refusal)
-        forbidden = forbidden or refusal
-    return outcome  # the last one keeps everything where it is
+        forbidden = forbidden or outcome.held
+    return outcome  # even with everything where it is, members are missing
+
+
+def _concluded(demand: Demand, profile: Profile, result: Assignment) -> Decision:
+    current = demand.current
+    if not result.complete:
+        return Decision(placement=current, missing=result.missing + int(result.arbiter_missing))
+    if current is not None and set(current.clusters) == set(result.placement.clusters):
+        return Decision(placement=current, missing=0)
+    for permit in profile.permits:
+        refusal = permit.check(demand, result.placement)
+        if refusal is not None:
+            return Decision(placement=current, missing=0, held=f"{permit.name}: {refusal}")
+    return Decision(placement=result.placement, missing=0)
 
 
 def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, leaving: frozenset[str]) -> Assignment:
