@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from fedstate.control.context import CONTROLLER, OBJECT, RECONCILE_ID
+from fedstate.control.context import CURRENT
 
 FORMATS = ("auto", "json", "text")
 LEVELS = ("debug", "info", "warning", "error")
@@ -18,10 +18,11 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class _Context(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         # Read here and not in the formatter: a record may be formatted elsewhere than where it was made.
-        for name, variable in (("controller", CONTROLLER), ("object", OBJECT), ("reconcileID", RECONCILE_ID)):
-            value = variable.get()
-            if value and not hasattr(record, name):
-                setattr(record, name, value)
+        run = CURRENT.get()
+        if run is not None:
+            for name, value in (("controller", run.controller), ("object", run.object), ("reconcileID", run.id)):
+                if not hasattr(record, name):
+                    setattr(record, name, value)
         return True
 
 

@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 from fedstate import __version__, logs
 from fedstate.__main__ import complete
 from fedstate.cli import cli
-from fedstate.control.context import CONTROLLER, OBJECT, RECONCILE_ID
+from fedstate.control.context import CURRENT, Reconciling
 from fedstate.errors import FedstateError
 from fedstate.kube.errors import TransportError
+from fedstate.kube.objects import Key
 from fedstate.settings import Component, Role, Settings, SettingsError, check_vip, components_from
 
 
@@ -210,13 +211,12 @@ def test_a_vip_has_no_scheme_port_or_path(vip: str) -> None:
 def test_a_record_is_one_json_line_with_its_reconcile() -> None:
     stream = io.StringIO()
     logs.set_up("json", "info", stream)
-    tokens = [(variable, variable.set(value)) for variable, value in ((CONTROLLER, "c"), (OBJECT, "n/a"), (RECONCILE_ID, "1"))]
+    token = CURRENT.set(Reconciling("c", Key("n", "a"), 1))
     try:
         logging.getLogger("x").info("made %d", 2, extra={"pod": "p"})
         logging.getLogger("x").debug("unseen")
     finally:
-        for variable, token in tokens:
-            variable.reset(token)
+        CURRENT.reset(token)
     (line,) = stream.getvalue().splitlines()
     record = orjson.loads(line)
     assert record.pop("ts").endswith("Z")
@@ -227,7 +227,7 @@ def test_a_record_is_one_json_line_with_its_reconcile() -> None:
         "pod": "p",
         "controller": "c",
         "object": "n/a",
-        "reconcileID": "1",
+        "reconcileID": "000000000001",
     }
     assert record == expected
 

@@ -9,7 +9,8 @@ import logging
 import secrets
 import time
 
-from fedstate.control.context import CONTROLLER, OBJECT, RECONCILE_ID
+from fedstate.control.context import CURRENT, Reconciling
+from fedstate.control.deadlines import Deadline, Deadlines
 from fedstate.control.metrics import ControllerMetrics
 from fedstate.control.reconciler import Reconciler, Result
 from fedstate.control.workqueue import Item, QueueShutDown, WorkQueue
@@ -41,19 +42,23 @@ class Controller:
         self._reconciler = reconciler
         self._workers = workers
         self._reconcile_timeout = reconcile_timeout
+        self._deadlines = Deadlines(reconcile_timeout)
         self._drain_timeout = drain_timeout
         self._busy = 0
         self._metrics = ControllerMetrics(name, workers, lambda: self._busy)
 
     async def run(self) -> None:
         """Works until cancelled; then takes nothing new, and gives what is in work `drain_timeout` seconds to finish."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._workers):
-                group.create_task(self._work(), name=f"{self.name} worker {number}")
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await self._drain()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._workers):
+                    group.create_task(self._work(), name=f"{self.name} worker {number}")
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await self._drain()
+        finally:
+            self._deadlines.close()
 
     def abandon(self) -> None:
         """Makes the next end of `run` an immediate one: this process may no longer act."""
@@ -68,6 +73,7 @@ class Controller:
             _log.warning("reconciles did not finish in time and are cancelled", extra={"controller": self.name})
 
     async def _work(self) -> None:
+        deadline = self._deadlines.for_this_task()
         while True:
             try:
                 item = await self.queue.get()
@@ -75,19 +81,16 @@ class Controller:
                 return
             self._busy += 1
             try:
-                await self._handle(item)
+                await self._handle(item, deadline)
             finally:
                 self._busy -= 1
                 self.queue.done(item.key)
 
-    async def _handle(self, item: Item) -> None:
-        CONTROLLER.set(self.name)
-        OBJECT.set(str(item.key))
-        RECONCILE_ID.set(f"{next(_ids):012x}")
+    async def _handle(self, item: Item, deadline: Deadline) -> None:
+        CURRENT.set(Reconciling(self.name, item.key, next(_ids)))
         begun = time.perf_counter()
-        deadline = asyncio.timeout(self._reconcile_timeout)
         try:
-            async with deadline:
+            with deadline:
                 result = await self._reconciler.reconcile(item.key)
         except TerminalError as error:
             self._metrics.terminal_errors.inc()
@@ -99,7 +102,7 @@ class Controller:
             _log.log(level, "reconcile failed, trying again", extra={"error": str(error), "retry_in_seconds": round(delay, 3)})
         except Exception as error:  # noqa: BLE001 - the one place where a bug in a reconciler ends
             delay = self._failed(item)
-            if isinstance(error, TimeoutError) and deadline.expired():
+            if isinstance(error, TimeoutError) and deadline.expired:
                 self._metrics.timeouts.inc()
                 _log.warning("reconcile took too long and was cancelled", extra={"limit_seconds": self._reconcile_timeout})
             else:

@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client import REGISTRY, Counter, Gauge
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client import REGISTRY, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -26,6 +26,40 @@ class Durations:
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
+
+
+class Count:
+    """The number of one label set of a Counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        self.value += 1
+
+
+class Counter(Collector):
+    """As prometheus_client's, for one thread: what is counted for every key should cost next to nothing."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self._family = (name, documentation)
+        self._names = labels
+        self._children: dict[tuple[str, ...], Count] = {}
+        REGISTRY.register(self)
+
+    def labels(self, *values: str) -> Count:
+        return self._children.setdefault(values, Count())
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(*self._family, labels=self._names)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(*self._family, labels=self._names)
+        for values, count in tuple(self._children.items()):
+            family.add_metric(values, count.value)
+        yield family
 
 
 class Histogram(Collector):
@@ -83,36 +117,30 @@ ACTIVE = Gauge("controller_runtime_active_workers", "Workers that are busy.", ["
 RESULTS = ("success", "error", "requeue", "requeue_after")
 
 
+class _Depths(dict[int, int]):
+    """How many keys of each priority are ready."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+
+    def __missing__(self, priority: int) -> int:
+        self[priority] = 0
+        DEPTH.labels(*self._labels, str(priority)).set_function(lambda: self[priority])
+        return 0
+
+
 class QueueMetrics:
     """The metrics of one queue; `ages` gives the seconds that each key in work has been there."""
 
     def __init__(self, name: str, ages: Callable[[], list[float]]) -> None:
-        self._labels = (name, name)
-        self._depth: dict[int, int] = {}
-        self._adds = ADDS.labels(*self._labels)
-        self._retries = RETRIES.labels(*self._labels)
-        self._queue_duration = QUEUE_DURATION.labels(*self._labels)
-        self._work_duration = WORK_DURATION.labels(*self._labels)
-        UNFINISHED.labels(*self._labels).set_function(lambda: sum(ages()))
-        LONGEST.labels(*self._labels).set_function(lambda: max(ages(), default=0.0))
-
-    def added(self) -> None:
-        self._adds.inc()
-
-    def retried(self) -> None:
-        self._retries.inc()
-
-    def ready(self, priority: int, change: int) -> None:
-        if priority not in self._depth:
-            self._depth[priority] = 0
-            DEPTH.labels(*self._labels, str(priority)).set_function(lambda: self._depth[priority])
-        self._depth[priority] += change
-
-    def taken(self, waited: float) -> None:
-        self._queue_duration.observe(waited)
-
-    def worked(self, seconds: float) -> None:
-        self._work_duration.observe(seconds)
+        labels = (name, name)
+        self.ready = _Depths(labels)
+        self.adds = ADDS.labels(*labels)
+        self.retries = RETRIES.labels(*labels)
+        self.waited = QUEUE_DURATION.labels(*labels)
+        self.worked = WORK_DURATION.labels(*labels)
+        UNFINISHED.labels(*labels).set_function(lambda: sum(ages()))
+        LONGEST.labels(*labels).set_function(lambda: max(ages(), default=0.0))
 
 
 class ControllerMetrics:

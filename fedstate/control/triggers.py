@@ -27,14 +27,14 @@ T = TypeVar("T")
 def watch_self(informer: CacheInformer[T], controller: Controller, *, only: Callable[[T, T], bool] | None = None) -> None:
     """Every object of the informer is a key of the controller; `only` can drop changes, never arrivals and departures."""
 
-    key = informer.store.key
+    key, add, synced = informer.store.key, controller.queue.add, informer.synced.is_set
 
     def listener(old: T | None, new: T | None) -> None:
         if only is not None and old is not None and new is not None and not only(old, new):
             return
         seen = new if new is not None else old
         if seen is not None:
-            controller.queue.add(key(seen), priority=_priority(informer))
+            add(key(seen), priority=0 if synced() else LOW_PRIORITY)
 
     informer.store.add_listener(listener)
 

@@ -69,9 +69,9 @@ class WorkQueue:
         """Asks for the key in `after` seconds, or sooner if that was asked already."""
         if self._shut_down:
             return
-        now = _now()
-        self._count.added()
-        ready_at = now + max(0.0, after)
+        now = asyncio.get_running_loop().time()
+        self._count.adds.inc()
+        ready_at = now + after if after > 0 else now
         entry = self._entries.get(key)
         if entry is None:
             entry = _Entry(ready_at, priority)
@@ -86,7 +86,7 @@ class WorkQueue:
 
     def retry(self, key: Key, *, priority: int = 0, after: float | None = None) -> float:
         """Adds a key that failed: later each time until `forget`, and not before `after`. Gives the delay."""
-        self._count.retried()
+        self._count.retries.inc()
         delay = max(self._backoff.delay(key), after or 0.0)
         self.add(key, after=delay, priority=priority)
         return delay
@@ -119,7 +119,7 @@ class WorkQueue:
         """The work on a key handed out is over; an add made meanwhile counts from now."""
         started = self._processing.pop(key)
         now = _now()
-        self._count.worked(now - started)
+        self._count.worked.observe(now - started)
         entry = self._entries.get(key)
         if entry is not None and not self._shut_down:
             self._line_up(key, entry, now)
@@ -151,7 +151,7 @@ class WorkQueue:
         if entry.ready_since is None and entry.ready_at <= now:
             entry.ready_since, entry.serial = now, self._serial
         if entry.ready_since is not None:
-            self._count.ready(entry.priority, 1)
+            self._count.ready[entry.priority] += 1
             heapq.heappush(self._ready, (-entry.priority, entry.serial, key, entry))
             self._wake_one()
             return
@@ -163,17 +163,18 @@ class WorkQueue:
 
     def _leave_line(self, entry: _Entry) -> None:
         if entry.ready_since is not None:
-            self._count.ready(entry.priority, -1)
+            self._count.ready[entry.priority] -= 1
 
     def _take(self) -> Item | None:
+        entries = self._entries
         while self._ready:
             _, _, key, entry = heapq.heappop(self._ready)
-            if self._entries.get(key) is not entry:
+            if entries.get(key) is not entry:
                 continue
-            del self._entries[key]
-            now = _now()
+            del entries[key]
+            now = asyncio.get_running_loop().time()
             self._leave_line(entry)
-            self._count.taken(now - (now if entry.ready_since is None else entry.ready_since))
+            self._count.waited.observe(now - (now if entry.ready_since is None else entry.ready_since))
             self._processing[key] = now
             self._idle.clear()
             return Item(key, entry.priority)

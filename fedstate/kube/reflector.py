@@ -229,19 +229,20 @@ class Reflector(Generic[T]):
 
     def _apply(self, batch: list[WatchEvent[T]]) -> None:
         store, transform = self._store, self._transform
-        for event in batch:
-            kind, obj = event.type, event.object
+        for kind, obj, _ in batch:
             if kind == "DELETED":
                 store.discard(transform(obj))
             elif kind != "BOOKMARK":
                 store.set(transform(obj))
-            self._in_order = self._in_order or kind != "ADDED"
-            if self._in_order:
-                store.resource_version = store.version(obj) or store.resource_version
+            if self._in_order or kind != "ADDED":
+                self._in_order = True
+                version = store.version(obj)
+                if version:
+                    store.resource_version = version
 
     async def _pace(self, batch: list[WatchEvent[T]]) -> None:
         self._heard_at = time.monotonic()
-        for kind, count in Counter(event.type for event in batch).items():
+        for kind, count in Counter([event[0] for event in batch]).items():
             self._counters[kind].inc(count)
         before = self._heard // EVENTS_PER_TURN
         self._heard += len(batch)

@@ -79,7 +79,7 @@ class Cache(Generic[T]):
         """Calls `listener` for every change from now on, and at once for every object that is there already."""
         self._listeners.append(listener)
         for obj in tuple(self._objects.values()):
-            self._tell(listener, None, obj)
+            self._notify(None, obj, (listener,))
 
     def replace(self, objects: Iterable[T], resource_version: str) -> None:
         """Makes the store hold exactly these objects, then tells of removals, then of additions and changes."""
@@ -122,7 +122,10 @@ class Cache(Generic[T]):
         """Adds or changes one object, and tells of it unless its version is the one already here."""
         key = self.key(obj)
         old = self._objects.get(key)
-        self._put(key, old, obj)
+        if self._index_functions:
+            self._put(key, old, obj)
+        else:
+            self._objects[key] = obj
         if old is None or self.version(old) != self.version(obj):
             self._notify(old, obj)
 
@@ -161,17 +164,14 @@ class Cache(Generic[T]):
             if not keys:
                 del index[value]
 
-    def _notify(self, old: T | None, new: T | None) -> None:
-        for listener in self._listeners:
-            self._tell(listener, old, new)
-
-    def _tell(self, listener: Listener[T], old: T | None, new: T | None) -> None:
+    def _notify(self, old: T | None, new: T | None, listeners: Iterable[Listener[T]] | None = None) -> None:
         # Part of the reflector's policy: one broken listener must not keep the others from an event, nor stop the cache.
-        try:
-            listener(old, new)
-        except Exception:  # noqa: BLE001 - one bad listener must not stop the cache
-            LISTENER_ERRORS.labels(self.name).inc()
-            _log.exception("a listener of a cache failed; its event is lost to it", extra={"resource": self.name})
+        for listener in self._listeners if listeners is None else listeners:
+            try:
+                listener(old, new)
+            except Exception:  # noqa: BLE001 - one bad listener must not stop the cache
+                LISTENER_ERRORS.labels(self.name).inc()
+                _log.exception("a listener of a cache failed; its event is lost to it", extra={"resource": self.name})
 
 
 class Store(Cache[KubeObject]):

@@ -11,8 +11,8 @@ from typing import NoReturn, cast
 
 from fedstate.kube.endpoint import RECEIVE, Endpoint
 from fedstate.kube.errors import TransportError
-from fedstate.kube.framing import BadResponse, Head, ResponseReader
-from fedstate.kube.wire import MAX_ERROR_BODY, REQUEST_TIMEOUT, ByteStream, Request, keep_alive, refusal, with_credentials
+from fedstate.kube.framing import BadResponse, Buffer, Head, ResponseReader, Span
+from fedstate.kube.wire import MAX_ERROR_BODY, REQUEST_TIMEOUT, ByteStream, Request, Sink, keep_alive, refusal, with_credentials
 
 # Of one stream, read but not yet taken: above the first the server has to wait, and below the second no longer.
 HIGH_WATER = 2**19
@@ -87,6 +87,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._response = ResponseReader()
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
+        self._sink: Sink | None = None
+        self._pushed = False
         self._size = 0
         self._paused = False
         self._ended = False
@@ -115,11 +117,26 @@ class _Connection(asyncio.BufferedProtocol):
                 return b""
             await self._wait()
         chunk = self._chunks.popleft()
-        self._size -= len(chunk)
-        if self._paused and self._size < LOW_WATER and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
+        self._taken(len(chunk))
         return chunk
+
+    def push_to(self, sink: Sink) -> None:
+        self._sink = sink
+        while self._chunks:
+            chunk = self._chunks.popleft()
+            sink(chunk, 0, len(chunk))
+            self._pushed = True
+
+    async def pushed(self) -> bool:
+        self._taken(self._size)
+        while not self._pushed:
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return False
+            await self._wait()
+        self._pushed = False
+        return True
 
     async def close(self) -> None:
         """Ends the connection at once; nobody waits for what the server might still say."""
@@ -133,6 +150,12 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         if not self._closed.done():
             self._closed.set_result(None)
+
+    def _taken(self, size: int) -> None:
+        self._size -= size
+        if self._paused and self._size < LOW_WATER and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
@@ -154,20 +177,29 @@ class _Connection(asyncio.BufferedProtocol):
         return self._receive.view
 
     def buffer_updated(self, nbytes: int) -> None:
+        received = self._receive.buffer
         try:
-            body = self._response.feed(self._receive.buffer, nbytes)
+            buffer, spans = self._response.spans(received, nbytes)
         except BadResponse as error:
             self._end(self._lost(ConnectionError(f"the answer cannot be read: {error}")))
             return
-        if body and not self._ended:
-            self._chunks.append(body)
-            self._size += len(body)
-            if self._size > HIGH_WATER and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
+        if spans and not self._ended:
+            self._give(buffer, spans)
         if self._response.complete:
             self._end(None)
         self._wake()
+
+    def _give(self, buffer: Buffer, spans: list[Span]) -> None:
+        for start, stop in spans:
+            self._size += stop - start
+            if self._sink is not None:
+                self._sink(buffer, start, stop)
+                self._pushed = True
+            else:
+                self._chunks.append(bytes(memoryview(buffer)[start:stop]))
+        if self._size > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._end(None if self._response.ends_here() else self._lost(ConnectionResetError("it ended within an answer")))

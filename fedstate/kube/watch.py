@@ -8,10 +8,12 @@ import logging
 from collections import deque
 from typing import Generic, TypeVar
 
+from fedstate.kube.codec import Data
 from fedstate.kube.decoding import Decoder, WatchEvent
-from fedstate.kube.errors import ApiError, TransportError
+from fedstate.kube.errors import TransportError
+from fedstate.kube.framing import Buffer
 from fedstate.kube.metrics import WATCH_LINES_SKIPPED
-from fedstate.kube.wire import ByteStream
+from fedstate.kube.wire import ByteStream, PushedStream
 
 __all__ = ["BOOKMARK_IDLE_LIMIT", "WatchEvent", "WatchStream", "ends_initial_events"]
 
@@ -23,9 +25,9 @@ T = TypeVar("T")
 # even if a proxy on the way keeps its TCP connection alive.
 BOOKMARK_IDLE_LIMIT = 150.0
 
-# How many events are decoded at once, so that nobody else on the loop waits longer than a few milliseconds.
+# How many events are handed out at once, so that nobody else on the loop waits longer than a few milliseconds.
 BATCH = 64
-# Of whole objects fewer: the garbage collector goes through all that are held at once, again and again.
+# Of whole objects fewer are decoded: the garbage collector goes through all that are held at once, again and again.
 BATCH_WHOLE = 8
 
 
@@ -45,14 +47,18 @@ class WatchStream(Generic[T]):
         self._body = body
         self._resource = resource
         self._decode = decoder.event
-        self._batch = BATCH_WHOLE if decoder.whole else BATCH
         self._idle_limit = idle_limit
         self._bookmarks = 0
-        self._lines: deque[bytes] = deque()
+        # What is large once it is decoded waits as it came; the rest is decoded where it lies in the receive buffer.
+        self._lines: deque[bytes] | None = deque() if decoder.whole else None
         self._partial: list[bytes] = []
         self._ended = False
+        self._decoded: list[WatchEvent[T]] = []
         self._events: deque[WatchEvent[T]] = deque()
-        self._error: ApiError | None = None
+        self._error: Exception | None = None
+        self._pushed = body.pushed if isinstance(body, PushedStream) else None
+        if isinstance(body, PushedStream):
+            body.push_to(self._take)
 
     def __aiter__(self) -> "WatchStream[T]":
         return self
@@ -67,59 +73,67 @@ class WatchStream(Generic[T]):
     async def batch(self) -> list[WatchEvent[T]]:
         """The next events, in order, as many as are there and take no long time; none at the end."""
         while True:
+            if self._lines:
+                for _ in range(min(BATCH_WHOLE, len(self._lines))):
+                    self._take_line(self._lines.popleft())
+            if self._decoded:
+                # What came before an error counts first.
+                events, self._decoded = self._decoded[:BATCH], self._decoded[BATCH:]
+                return events
             if self._error is not None:
                 raise self._error
             if self._lines:
-                events = self._decoded()
-                if events:
-                    return events
-            elif self._ended:
+                continue
+            if self._ended:
                 return []
-            else:
-                await self._read()
+            await self._read()
 
     async def _read(self) -> None:
         limit = min(self._idle_limit, BOOKMARK_IDLE_LIMIT) if self._bookmarks >= 2 else self._idle_limit
         try:
             async with asyncio.timeout(limit):
-                chunk = await self._body.readany()
+                if self._pushed is not None:
+                    self._ended = not await self._pushed()
+                else:
+                    chunk = await self._body.readany()
+                    self._ended = not chunk
+                    self._take(chunk, 0, len(chunk))
         except TimeoutError as error:
             raise TransportError(f"the watch of {self._resource} was silent for {limit:.0f} s") from error
-        if not chunk:
-            self._ended = True
-            if self._partial:
-                raise TransportError(f"the watch of {self._resource} ended within a line")
-            return
-        if b"\n" not in chunk:
-            self._partial.append(chunk)
-            return
-        lines = chunk.split(b"\n")
-        if self._partial:
-            lines[0] = b"".join((*self._partial, lines[0]))
-        rest = lines.pop()
-        self._partial = [rest] if rest else []
-        self._lines.extend(lines)
+        if self._ended and self._partial:
+            raise TransportError(f"the watch of {self._resource} ended within a line")
 
-    def _decoded(self) -> list[WatchEvent[T]]:
-        events: list[WatchEvent[T]] = []
-        lines, decode = self._lines, self._decode
-        for _ in range(min(self._batch, len(lines))):
-            line = lines.popleft()
-            if not line:
-                continue
-            try:
-                event = decode(line)
-            except ApiError as error:
-                # What came before it counts first.
-                self._error = error
-                break
-            except ValueError as error:
-                self._skip(str(error))
-                continue
+    def _take(self, buffer: Buffer, start: int, stop: int) -> None:
+        """Bytes as they come, of which nothing is kept in place."""
+        lines, view = self._lines, memoryview(buffer)
+        while start < stop:
+            end = buffer.find(b"\n", start, stop)
+            if end < 0:
+                self._partial.append(bytes(view[start:stop]))
+                return
+            line: Data = view[start:end]
+            start = end + 1
+            if self._partial:
+                line = b"".join((*self._partial, line))
+                self._partial = []
+            if lines is None:
+                self._take_line(line)
+            else:
+                lines.append(bytes(line))
+
+    def _take_line(self, line: Data) -> None:
+        if not line or self._error is not None:
+            return
+        try:
+            event = self._decode(line)
+        except ValueError as error:
+            self._skip(str(error))
+        except Exception as error:  # noqa: BLE001 - not handled, but raised where the stream is read and not where bytes come in
+            self._error = error
+        else:
             if event.type == "BOOKMARK":
                 self._bookmarks += 1
-            events.append(event)
-        return events
+            self._decoded.append(event)
 
     def _skip(self, what: str) -> None:
         WATCH_LINES_SKIPPED.labels(self._resource).inc()

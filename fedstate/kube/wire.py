@@ -11,12 +11,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 from urllib.parse import urlencode
 
 from fedstate.kube.codec import decode
 from fedstate.kube.config import ClusterConfig
 from fedstate.kube.errors import ApiError, Unauthorized, api_error_from
+from fedstate.kube.framing import Buffer
 
 T = TypeVar("T")
 
@@ -53,6 +54,21 @@ class ByteStream(Protocol):
 
     async def readany(self) -> bytes:
         """The next bytes; empty at the end. TransportError if the connection broke or went silent."""
+
+
+# Gets bytes where they are, `buffer[start:stop]`, and keeps nothing of the buffer.
+Sink: TypeAlias = Callable[[Buffer, int, int], None]
+
+
+@runtime_checkable
+class PushedStream(ByteStream, Protocol):
+    """A stream that hands its bytes over as they come, without a copy; read it in this way or by `readany`, not by both."""
+
+    def push_to(self, sink: Sink) -> None:
+        """Calls `sink` with all bytes, from the first to the last."""
+
+    async def pushed(self) -> bool:
+        """Waits until `sink` has got more; False at the end. Tells the stream that all it gave before is done with."""
 
 
 class Transport(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import REGISTRY
 
-from fedstate.control.context import OBJECT, RECONCILE_ID
+from fedstate.control.context import CURRENT
 from fedstate.control.controller import Controller
 from fedstate.control.ratelimit import FailureBackoff
 from fedstate.control.reconciler import DONE, Result
@@ -39,7 +39,9 @@ class Scripted:
 
     async def reconcile(self, key: Key) -> Result:
         self.calls.append((now(), key))
-        self.contexts.append((OBJECT.get(), RECONCILE_ID.get()))
+        run = CURRENT.get()
+        assert run is not None
+        self.contexts.append((run.object, run.id))
         outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
         self.active += 1
         self.most_active = max(self.active, self.most_active)

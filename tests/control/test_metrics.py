@@ -1,12 +1,13 @@
-"""Our histograms say what prometheus_client's would."""
+"""Our histograms and counters say what prometheus_client's would."""
 
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import Counter as ReferenceCounter
 from prometheus_client import Histogram as Reference
 
-from fedstate.control.metrics import Histogram
+from fedstate.control.metrics import Counter, Histogram
 
 BUCKETS = (1e-8, 0.005, 1, 2.5)
 
@@ -20,7 +21,7 @@ def ours() -> Iterator[Histogram]:
 
 def text(registry: CollectorRegistry) -> list[str]:
     lines = generate_latest(registry).decode().splitlines()
-    return [line for line in lines if "some_seconds" in line and "_created" not in line]
+    return [line for line in lines if "some_" in line and "_created" not in line]
 
 
 def test_observations_are_exported_as_by_prometheus_client(ours: Histogram) -> None:
@@ -32,6 +33,20 @@ def test_observations_are_exported_as_by_prometheus_client(ours: Histogram) -> N
     ours.labels("a", "c")
     reference.labels("a", "c")
     assert text(REGISTRY) == text(registry)
+
+
+def test_counts_are_exported_as_by_prometheus_client() -> None:
+    counter = Counter("some_total", "How many.", ["name"])
+    registry = CollectorRegistry()
+    reference = ReferenceCounter("some_total", "How many.", ["name"], registry=registry)
+    try:
+        for one in (counter, reference):
+            one.labels("a").inc()
+            one.labels("a").inc()
+            one.labels("b")
+        assert text(REGISTRY) == text(registry)
+    finally:
+        REGISTRY.unregister(counter)
 
 
 def test_a_name_that_is_taken_is_refused(ours: Histogram) -> None:
