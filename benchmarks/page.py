@@ -17,7 +17,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 PUBLISHED = HERE.parent / "docs" / "benchmarks"
 NAMES = ("watch", "informer", "scheduler", "scheduler-e2e", "api")
 PLACE = re.compile(r"^\{\{([\w-]+)\}\}$", re.MULTILINE)
-TRIALS = ("--scale", "--only", "--kubeconfig", "--clusters", "--cases", "--engine", "--instances")
+TRIALS = ("--scale", "--only", "--kubeconfig", "--clusters", "--cases", "--engine", "--instances", "--profile")
 """Whoever says one of these tries something, and does not measure what the page is about."""
 HEAD = ("Work", "Unit", "Ours", "Beside", "Its figure", "Ratio", "To reach", "Reached", "Stretch")
 

@@ -5,6 +5,7 @@ Measures nothing. `python -m benchmarks.scheduler_e2e` is what they are for.
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -25,7 +26,7 @@ from fedstate.kube.errors import AlreadyExists, NotFound, ServerError, Transport
 from fedstate.kube.objects import KubeObject, name_of, namespace_of
 from fedstate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
 from fedstate.local.karmada import install_crds
-from fedstate.local.kubernetes import KubernetesEngine
+from fedstate.local.kubernetes import KubernetesEngine, require_assets
 from fedstate.local.layout import kubeconfig_text
 from fedstate.local.pki import Pki, ensure_pki
 from fedstate.local.ports import any_free_port
@@ -50,6 +51,12 @@ async def embedded() -> AsyncIterator[Path]:
             kubeconfig = _kubeconfig(directory, port, pki)
             await _prepare(kubeconfig)
             yield kubeconfig
+
+
+def version_of_assets() -> str:
+    """Of the kube-apiserver that `kubernetes` starts."""
+    said = subprocess.run([require_assets() / "kube-apiserver", "--version"], capture_output=True, text=True, check=True)
+    return said.stdout.split()[-1]
 
 
 @asynccontextmanager

@@ -10,9 +10,10 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,7 +210,7 @@ def tell(report: Report, engine: str, count: int, bursts: list[Burst]) -> None:
     report.alone(f"{engine}, placements", "per second", statistics.median(count / each.wall for each in bursts))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=("embedded", "kubernetes", "both"), default="both")
     parser.add_argument("--kubeconfig", type=Path, help="on this API server instead, which has the kinds already")
@@ -221,7 +222,7 @@ def main() -> None:
         "--profile", type=Path, help="write a profile of the scheduler (cProfile) to this file; its figures are none"
     )
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the JSON and the plot go")
-    said = parser.parse_args()
+    said = parser.parse_args(argv)
     report = Report("scheduler-e2e")
     count = round(said.instances * said.scale)
     wanted: dict[str, AbstractAsyncContextManager[Path]] = {}
@@ -232,6 +233,7 @@ def main() -> None:
             wanted["embedded"] = planes.embedded()
         if said.engine == "kubernetes" or (said.engine == "both" and find_assets() is not None):
             wanted["kube-apiserver"] = planes.kubernetes()
+            report.versions["kube-apiserver"] = planes.version_of_assets()
         elif said.engine == "both":
             report.notes.append("not on a kube-apiserver: KUBEBUILDER_ASSETS names none")
     for engine, plane in wanted.items():
@@ -240,8 +242,8 @@ def main() -> None:
         f"{count:,} instances of 1 to 7 members, {CREATING} creations at a time, {round(said.clusters * said.scale):,} clusters;"
         " over TLS; API server, scheduler and load share the machine's processors, and the first is the bottleneck of the wall time"
     )
-    raise SystemExit(finish(report, said.output))
+    return finish(report, said.output)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import api, fleets, informer, scheduler, watch
+from benchmarks import api, fleets, informer, scheduler, scheduler_e2e, watch
 from benchmarks.report import Report
 
 pytestmark = pytest.mark.timeout(60)
@@ -47,6 +47,13 @@ def test_the_scheduler_decides_as_its_plain_form_in_every_case(kind: str, tmp_pa
     report = ran(scheduler.main, tmp_path, "--clusters", "12", "--cases", kind)
     assert [row.case for row in report.rows][0] == f"12 clusters, {kind}, {scheduler.DECISION}"
     assert {row.peer for row in report.rows} == {scheduler.PEER}
+
+
+def test_instances_are_placed_with_one_write_each(tmp_path: Path) -> None:
+    report = ran(scheduler_e2e.main, tmp_path, "--engine", "embedded")
+    (writes,) = [row for row in report.rows if row.case == "embedded, writes until all are placed"]
+    assert writes.target is not None
+    assert writes.reached(writes.target)
 
 
 def test_a_benchmark_in_which_nothing_ran_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
