@@ -48,7 +48,9 @@ class WorkQueue:
         self._backoff = backoff or FailureBackoff()
         self._entries: dict[Key, _Entry] = {}
         self._processing: dict[Key, float] = {}
-        # Heaps of (order, serial, key, entry); an entry that is no longer the key's own, or has moved, is skipped when met.
+        # (order, serial, key, entry), those that came in order in a line, the others in a heap; waiting ones in a heap too.
+        # An entry that is no longer the key's own, or has moved, is skipped when met.
+        self._line: deque[tuple[int, int, Key, _Entry]] = deque()
         self._ready: list[tuple[int, int, Key, _Entry]] = []
         self._waiting: list[tuple[float, int, Key, _Entry]] = []
         self._serial = 0
@@ -135,6 +137,7 @@ class WorkQueue:
         for entry in self._entries.values():
             self._leave_line(entry)
         self._entries.clear()
+        self._line.clear()
         self._ready.clear()
         self._waiting.clear()
         for getter in self._getters:
@@ -152,7 +155,11 @@ class WorkQueue:
             entry.ready_since, entry.serial = now, self._serial
         if entry.ready_since is not None:
             self._count.ready[entry.priority] += 1
-            heapq.heappush(self._ready, (-entry.priority, entry.serial, key, entry))
+            ready = (-entry.priority, entry.serial, key, entry)
+            if not self._line or self._line[-1] < ready:
+                self._line.append(ready)
+            else:
+                heapq.heappush(self._ready, ready)
             self._wake_one()
             return
         if len(self._waiting) > 2 * len(self._entries) + 64:
@@ -166,9 +173,9 @@ class WorkQueue:
             self._count.ready[entry.priority] -= 1
 
     def _take(self) -> Item | None:
-        entries = self._entries
-        while self._ready:
-            _, _, key, entry = heapq.heappop(self._ready)
+        entries, line, ready = self._entries, self._line, self._ready
+        while line or ready:
+            _, _, key, entry = line.popleft() if not ready or (line and line[0] < ready[0]) else heapq.heappop(ready)
             if entries.get(key) is not entry:
                 continue
             del entries[key]
