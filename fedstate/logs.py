@@ -59,6 +59,8 @@ def set_up(format: str, level: str, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(target)
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     handler.addFilter(_Context())
+    # Records are spared what no format shows.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

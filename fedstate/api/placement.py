@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from fedstate.errors import TerminalError
 
 MOST_IN_ONE_CLUSTER = 1000
 """Far more than any replica set has; what is written by hand must not make anybody count to a billion."""
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 _FIELD = "metadata.annotations.schedulerResult"
 
 
@@ -53,7 +54,7 @@ class Placement:
             if entry.arbiter:
                 item["arbiter"] = True
             entries.append(item)
-        return _encode({"ClusterWithReplicaset": entries})
+        return orjson.dumps({"ClusterWithReplicaset": entries}).decode()
 
     @classmethod
     def from_annotation(cls, text: str) -> "Placement":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 KubeObject: TypeAlias = dict[str, Any]
@@ -115,27 +116,36 @@ _SUFFIXES = {
 
 def parse_quantity(quantity: str | int | float) -> Decimal:
     """The number that a Kubernetes quantity such as `500m`, `2Gi`, `1e3` or `4` means; ValueError if it means none."""
-    if isinstance(quantity, bool):
-        raise ValueError(f"{quantity!r} is not a quantity")  # noqa: TRY004 - one exception for every bad quantity
-    match = _QUANTITY.match(str(quantity))
+    return _number(str(quantity))
+
+
+def cpu_millis(quantity: str | int | float) -> int:
+    """Thousandths of a core, rounded up as Kubernetes does."""
+    return _whole(str(quantity), 1000)
+
+
+def quantity_bytes(quantity: str | int | float) -> int:
+    """Bytes (or any other whole number), rounded up."""
+    return _whole(str(quantity), 1)
+
+
+# The same few texts are read over and over.
+@lru_cache(maxsize=4096)
+def _number(text: str) -> Decimal:
+    match = _QUANTITY.match(text)
     if match is None:
-        raise ValueError(f"{quantity!r} is not a quantity; write a number with an optional suffix, such as 500m, 2 or 4Gi")
+        raise ValueError(f"{text!r} is not a quantity; write a number with an optional suffix, such as 500m, 2 or 4Gi")
     number, suffix = match.groups()
     factor = _SUFFIXES.get(suffix)
     try:
         return Decimal(number) * factor if factor is not None else Decimal(number + suffix)
     except InvalidOperation as error:
-        raise ValueError(f"{quantity!r} is not a quantity") from error
+        raise ValueError(f"{text!r} is not a quantity") from error
 
 
-def cpu_millis(quantity: str | int | float) -> int:
-    """Thousandths of a core, rounded up as Kubernetes does."""
-    return int((parse_quantity(quantity) * 1000).to_integral_value(ROUND_CEILING))
-
-
-def quantity_bytes(quantity: str | int | float) -> int:
-    """Bytes (or any other whole number), rounded up."""
-    return int(parse_quantity(quantity).to_integral_value(ROUND_CEILING))
+@lru_cache(maxsize=4096)
+def _whole(text: str, times: int) -> int:
+    return int((_number(text) * times).to_integral_value(ROUND_CEILING))
 
 
 def parse_time(text: str) -> datetime:

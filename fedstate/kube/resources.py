@@ -1,7 +1,11 @@
 """What a REST resource is called and where it lives; the well-known ones of Kubernetes itself."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
+
+_PLAIN = re.compile(r"[a-z0-9.-]*", re.ASCII)
+"""Nearly every name; there is nothing in it to be quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,10 @@ class Resource:
             raise ValueError(f"{self.kind} {name} needs a namespace")
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if self.namespaced and namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
+            parts += ["namespaces", namespace if _PLAIN.fullmatch(namespace) else quote(namespace, safe="")]
         parts.append(self.plural)
         if name:
-            parts.append(quote(name, safe=":"))
+            parts.append(name if _PLAIN.fullmatch(name) else quote(name, safe=":"))
         if subresource:
             parts.append(subresource)
         return "/".join(parts)
