@@ -178,6 +178,7 @@ def compose_plan(
     reported: Sequence[ReportedMember],
     primary_host: str | None,
     initiator: str,
+    fading: frozenset[str] = frozenset(),
 ) -> ReplsetPlan:
     """The plan that follows `previous`: `wanted` data members per cluster, and an arbiter in `arbiter_cluster`.
 
@@ -185,6 +186,7 @@ def compose_plan(
     leave only when every cluster has at least what it is wanted to have and nobody who stays is still joining; then
     those that are down go first, the highest ordinal next, the primary last. A member that left is listed as retiring
     for as long as it is reported. The generation rises only if anything changed. The caller keeps `initiator` stable.
+    Members of `fading` clusters, lost ones on their way out, have votes only as long as nobody is planned in their place.
     """
     change = _Composition(previous, wanted, arbiter_cluster, reported, primary_host)
     change.retire_arbiters()
@@ -194,7 +196,7 @@ def compose_plan(
         replset_name=replset_name,
         generation=previous.generation if previous else 0,
         initiator=initiator,
-        members=_with_votes(change.members),
+        members=_with_votes(change.members, change.faded(fading)),
         retiring=tuple(change.retiring),
         next_member_id=change.next_id,
         replica_set_id=previous.replica_set_id if previous else "",
@@ -290,6 +292,14 @@ class _Composition:
         if not any(self._joining(member) for member in self.members if member.identity not in leaving):
             self._retire(victims)
 
+    def faded(self, fading: frozenset[str]) -> frozenset[tuple[str, str]]:
+        """The data members of `fading` clusters that have a successor, the youngest first."""
+        dying = [member for member in self.members if member.cluster in fading and not member.arbiter_only]
+        staying = sum(member.cluster not in fading and not member.arbiter_only for member in self.members)
+        wanted = sum(count for cluster, count in self.wanted.items() if cluster not in fading)
+        needed = max(0, wanted - staying)
+        return frozenset(member.identity for member in sorted(dying, key=lambda member: member.id)[needed:])
+
     def _joining(self, member: PlanMember) -> bool:
         now = self.reported.get(member.identity)
         return member.identity in self.added or (now is not None and now.joining)
@@ -302,11 +312,11 @@ class _Composition:
         return member.host == self.primary_host, not self._missing(member), up, -ordinal, -member.id
 
 
-def _with_votes(members: Sequence[PlanMember]) -> tuple[PlanMember, ...]:
+def _with_votes(members: Sequence[PlanMember], voteless: frozenset[tuple[str, str]]) -> tuple[PlanMember, ...]:
     """`members` with votes by the vote layout, within a cluster to the oldest; no vote means no priority either."""
     data: dict[str, int] = {}
     for member in members:
-        if not member.arbiter_only:
+        if not member.arbiter_only and member.identity not in voteless:
             data[member.cluster] = data.get(member.cluster, 0) + 1
     left = vote_layout(data, next((member.cluster for member in members if member.arbiter_only), None))
     result: list[PlanMember] = []
@@ -314,7 +324,8 @@ def _with_votes(members: Sequence[PlanMember]) -> tuple[PlanMember, ...]:
         if member.arbiter_only:
             result.append(replace(member, votes=1, priority=0.0))
             continue
-        votes = 1 if left[member.cluster] > 0 else 0
-        left[member.cluster] -= votes
+        votes = 1 if member.identity not in voteless and left[member.cluster] > 0 else 0
+        if votes:
+            left[member.cluster] -= 1
         result.append(replace(member, votes=votes, priority=float(votes)))
     return tuple(result)

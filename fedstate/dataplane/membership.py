@@ -206,7 +206,11 @@ class _Transition:
                 )
 
     def _vote_changes(self, missing: bool, pending: list[MemberConfig], arbiters: bool, blocked: list[Wait]) -> Iterator[Step]:
-        """Grants and takes, the one that leaves most room for failures first."""
+        """Grants and takes, the one that leaves most room for failures first.
+
+        A vote that is about to be granted goes to the newcomer from a voter that is down: were it granted before, the set would
+        lean on one more member than before.
+        """
         ready = [member for member in pending if self._caught_up(member.host)]
         options: list[tuple[tuple[int, int, int], str, Step]] = []
         if self._now.total < MAX_VOTERS:
@@ -216,11 +220,12 @@ class _Transition:
         makes_room = self._now.total >= MAX_VOTERS and (bool(ready) or arbiters)
         for member in self._to_disfranchise(missing, makes_room):
             after = self._voters(_with_votes(self._config.members, member.host, 0))
-            if (pending or arbiters) and not makes_room and after.tolerance <= self._now.tolerance:
+            handed_on = bool(ready) and member.host not in self._serving and after.tolerance == self._now.tolerance
+            if (pending or arbiters) and not (makes_room or handed_on) and after.tolerance <= self._now.tolerance:
                 continue
             if self._is_safe(after):
                 step: Step = RemoveMember(host=member.host) if member.arbiter_only else TakeVote(host=member.host)
-                options.append((_score(after, 0), member.host, step))
+                options.append((_score(after, 2 if handed_on else 0), member.host, step))
             else:
                 blocked.append(_too_few(member.host, after))
         for _, _, step in sorted(options, key=lambda option: (tuple(-part for part in option[0]), option[1])):

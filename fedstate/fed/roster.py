@@ -60,7 +60,7 @@ class _Roster:
             self.waiting.append(f"cluster {cluster} to clear away a former instance of this name")
         leaving = (held_clusters(self.observed) | self._planned_clusters()) - set(self.wanted) - former
         targets = self._targets(leaving, former)
-        plan = self._next_plan(targets, former)
+        plan = self._next_plan(targets, former, self._fading(leaving))
         tasks = {c: self._task(c, members, plan) for c, members in targets.items() if c not in former and c in self.wanted}
         for cluster in leaving & held_clusters(self.observed):
             tasks[cluster] = self._leaving_task(cluster, targets.get(cluster, 0), plan)
@@ -111,7 +111,12 @@ class _Roster:
                 return f"{wanted} members in cluster {cluster} to serve before others leave (now {len(serving)})"
         return ""
 
-    def _next_plan(self, targets: Mapping[str, int], former: set[str]) -> ReplsetPlan:
+    def _fading(self, leaving: set[str]) -> frozenset[str]:
+        """Lost clusters on their way out; one that returns then does not get back the votes that it has lost."""
+        voteless = {m.cluster for m in (self.previous.members if self.previous else ()) if not m.votes}
+        return frozenset(cluster for cluster in leaving if not self.observed.alive(cluster) or cluster in voteless)
+
+    def _next_plan(self, targets: Mapping[str, int], former: set[str], fading: frozenset[str]) -> ReplsetPlan:
         """Victims are picked only where the lower number of members has already been taken in."""
         wanted = {cluster: self._agreed(cluster, target) for cluster, target in targets.items()}
         arbiter = self.arbiter_cluster if self.arbiter_cluster not in former else None
@@ -123,6 +128,7 @@ class _Roster:
             reported=self.reported,
             primary_host=self.observed.primary_host,
             initiator=self._initiator(),
+            fading=fading,
         )
         # Under the same generation: nothing has to follow it, it only has to be there when all else is forgotten.
         return replace(plan, replica_set_id=self.observed.replica_set_id)

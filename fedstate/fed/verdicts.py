@@ -243,7 +243,9 @@ def _quorum_safe(case: Case) -> Verdict:
 def _without_vote(case: Case) -> Iterator[str]:
     """Members that only copy data, and what would give them a vote; more than seven can never vote."""
     plan = case.plan.roster.plan if case.plan.roster is not None else case.observed.plan
-    members = plan.members if plan is not None else ()
+    # Those in clusters on their way out lose their votes to others, and need no advice.
+    staying = case.placement.members if case.placement is not None else {}
+    members = [member for member in (plan.members if plan is not None else ()) if member.cluster in staying]
     idle = [f"{member.cluster}/{member.member}" for member in members if not member.votes]
     if not idle or len(members) > MOST_VOTERS:
         return

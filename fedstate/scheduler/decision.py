@@ -22,7 +22,6 @@ from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
 from fedstate.scheduler.scores import free_shares
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
-
 NOBODY: frozenset[str] = frozenset()
 
 

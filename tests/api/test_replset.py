@@ -38,6 +38,7 @@ def plan_of(
     *,
     arbiter: str | None = None,
     primary: str | None = None,
+    fading: frozenset[str] = frozenset(),
 ) -> ReplsetPlan:
     return compose_plan(
         previous=previous,
@@ -47,6 +48,7 @@ def plan_of(
         reported=reported,
         primary_host=primary,
         initiator="a",
+        fading=fading,
     )
 
 
@@ -238,3 +240,18 @@ def test_a_plan_member_reads_back_as_it_was_written() -> None:
         id=3, host="h:1", cluster="a", member="x-replset-1", votes=0, priority=0.0, hidden=True, tags={"cluster": "a"}
     )
     assert PlanMember.from_object(planned.to_object()) == planned
+
+
+def test_a_fading_cluster_keeps_votes_only_for_members_without_a_successor() -> None:
+    ready = [member("a", 0), member("a", 1), member("b", 0), member("b", 1), member("c", 0)]
+    before = plan_of(None, {"a": 2, "b": 2, "c": 1}, ready)
+    wanted = {"a": 2, "b": 2, "c": 1, "d": 2}
+    fading = frozenset("a")
+    votes = []
+    plan = before
+    for newcomers in range(3):
+        told = ready + [member("d", number) for number in range(newcomers)]
+        plan = plan_of(plan, wanted, told, fading=fading)
+        votes.append([m.votes for m in plan.members])
+    assert votes == [[1, 1, 1, 1, 1], [1, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1, 1]]
+    assert plan_of(plan, wanted, told, fading=fading) == plan

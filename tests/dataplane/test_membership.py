@@ -235,6 +235,26 @@ def test_shrinking_waits_while_the_rest_would_be_no_majority() -> None:
     assert isinstance(travel(mongos, target).end, Settled)
 
 
+@pytest.mark.parametrize(("living", "dead"), [(3, 2), (2, 1), (4, 1), (4, 3), (5, 2)])
+def test_votes_of_dead_members_go_to_newcomers_one_by_one_and_those_who_live_stay_a_majority(living: int, dead: int) -> None:
+    mongos = started(plan_of(*(member(n) for n in range(living + dead))))
+    for gone in range(living, living + dead):
+        mongos.mongods[f"h{gone}:27017"].up = False
+    fresh = range(living + dead, living + 2 * dead)
+    for number in fresh:
+        mongos.add(f"h{number}:27017", syncs_in=2)
+    old = len(mongos.history)
+    target = plan_of(*(member(n, votes=int(not living <= n < living + dead)) for n in range(living + 2 * dead)))
+    journey = travel(mongos, target)
+    assert isinstance(journey.end, Settled), journey.end
+    for config in mongos.history[old:]:
+        voters = SetConfig.from_document(config).voters
+        assert sum(voter.id < living for voter in voters) >= majority(len(voters)), (
+            "the newcomers may be lost again at any moment"
+        )
+    assert {m.id for m in SetConfig.from_document(mongos.history[-1]).voters} == {*range(living), *fresh}
+
+
 def test_dead_members_are_replaced_before_they_are_removed() -> None:
     mongos = started(plan_of(*(member(n) for n in range(5))))
     for dead in (3, 4):

@@ -100,7 +100,14 @@ class ReplicaSet:
     def _vote(self, plan: ReplsetPlan) -> bool:
         wanted = {member.host: member for member in plan.members}
         pairs = [(live, wanted[live.host]) for live in self.config if live.host in wanted]
-        for live, member in sorted(pairs, key=lambda pair: pair[1].votes, reverse=True):
+        newcomers = any(live.synced and not live.votes and member.votes for live, member in pairs)
+
+        def turn(pair: tuple[Live, PlanMember]) -> int:
+            """A vote of a member that is down goes to a newcomer, so it is taken first; else votes are given before any is taken."""
+            live, member = pair
+            return 0 if newcomers and not member.votes and live.host not in self.up else 1 if member.votes else 2
+
+        for live, member in sorted(pairs, key=turn):
             if live.votes == member.votes or not live.synced or (live.host == self.primary and not member.votes):
                 continue
             if member.votes and sum(other.votes for other in self.config) >= 7:

@@ -164,3 +164,21 @@ def test_the_status_tells_a_member_that_is_down_from_one_that_nobody_here_sees(s
     world.run(2)
     roles = {m["host"]: m["role"] for m in world.status["replicaSet"]["members"] if m["cluster"] == "c1"}
     assert set(roles.values()) == ({"SECONDARY"} if sees else {"UNKNOWN"})
+
+
+@pytest.mark.parametrize("ticks", range(1, 10))
+def test_a_cluster_that_is_lost_while_it_takes_over_is_replaced_too(ticks: int) -> None:
+    world = running()
+    lose(world, "c1")
+    world.place(AFTER)
+    world.run(ticks)
+    lose(world, "c4")
+    world.place({"c2": 3, "c3": 2})
+    world.settle()
+    assert world.status["state"] == "Health"
+    assert {world.cells[name].vip for name in ("c2", "c3")} == {m.host.rpartition(":")[0] for m in world.replset.config}
+    world.set_cluster("c4")
+    world.set_cluster("c1")
+    world.settle()
+    assert data_members(world) == {"c1": 0, "c2": 3, "c3": 2, "c4": 0}
+    assert world.status["state"] == "Health"
