@@ -96,9 +96,12 @@ class SchedulerReconciler:
         """The result that this process has last written for an instance, or is about to."""
         return self._sent.get(key)
 
-    def told(self, key: Key) -> Mapping[str, Any] | None:
-        """The same of `status.scheduling`."""
-        return self._told.get(key)
+    def is_echo(self, key: Key, scheduling: object) -> bool:
+        """Whether this `status.scheduling` is what this process has last written for the instance; said once for each write."""
+        if key not in self._told or self._told[key] != scheduling:
+            return False
+        del self._told[key]
+        return True
 
     async def reconcile(self, key: Key) -> Result:
         self._get_acquainted()
@@ -127,7 +130,9 @@ class SchedulerReconciler:
         losses, due = self._absences.losses(
             key, demand, self._middleware.sight_of(obj), self._engine.cluster, now=self.monotonic()
         )
-        return _sooner(await self._place(key, obj, replace(demand, losses=losses), running), due)
+        if losses is not demand.losses:
+            demand = replace(demand, losses=losses)
+        return _sooner(await self._place(key, obj, demand, running), due)
 
     async def _place(self, key: Key, obj: KubeObject, demand: Demand, running: Mapping[str, int]) -> Result:
         """A placement to write is all that this pass writes; its story is left to a later one."""

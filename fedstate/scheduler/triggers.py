@@ -39,7 +39,7 @@ def follow_instances(instances: Informer, desk: Desk) -> None:
                 queue.add(key, priority=turn)
         elif old is not None and new is not None:
             scheduling = (new.get("status") or {}).get("scheduling")
-            rewritten = scheduling != (old.get("status") or {}).get("scheduling") and scheduling != reconciler.told(key)
+            rewritten = scheduling != (old.get("status") or {}).get("scheduling") and not reconciler.is_echo(key, scheduling)
             if desk.middleware.sight_of(old) != desk.middleware.sight_of(new):
                 queue.add(key, priority=CHANGED)
             elif rewritten or running_of(old) != running_of(new):
