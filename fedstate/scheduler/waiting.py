@@ -53,7 +53,8 @@ class Waiting:
 
     def add(self, key: Key, demand: Demand, decision: Decision) -> None:
         """The instance has no place by this decision, or not all of it is where it should be."""
-        if decision.held is not None or decision.awaited or decision.unmoved or decision.unmet is not None:
+        waits_for_more = decision.held is not None or decision.awaited or decision.unmoved or decision.unmet is not None
+        if waits_for_more or _shrinks(demand):
             self.discard(key)
             self._unless[key] = None
             return
@@ -128,6 +129,11 @@ def _helped(group: _Group, room: int | None) -> list[Key]:
             helped.append(key)
             room -= lacking
     return helped
+
+
+def _shrinks(demand: Demand) -> bool:
+    """Then what it needs may find room where its own members leave, which depends on which of them do."""
+    return demand.current is not None and demand.current.total > demand.members
 
 
 def members_lacking(demand: Demand, leaving: Iterable[str]) -> int:
