@@ -78,11 +78,18 @@ def _holders(observed: Observed) -> dict[str, Pending]:
 
 
 def _stamped(observed: Observed, pending: Mapping[str, Pending]) -> list[Action]:
-    """The OverridePolicy with an order to clear away for every one of the clusters."""
+    """The OverridePolicy with an order to clear away for every one of the clusters.
+
+    Those that the policy has let go keep theirs until Karmada's binding no longer names them: without a rule they would get the
+    template as it stands, and their data planes would not know that the object is theirs to delete.
+    """
     if not pending or (observed.objects.propagation is None and observed.objects.template is None):
         return []
     current = tasks_of(observed.objects.override)
     tasks: list[Task] = [decommission_task(cluster, current.get(cluster), entry) for cluster, entry in pending.items()]
+    tasks += [
+        current[name] for name in sorted((held_clusters(observed) & set(current)) - set(pending)) if current[name].decommission
+    ]
     desired = override_policy(
         observed.namespace, observed.name, tasks, instance_uid=observed.uid or _former_uid(pending), plan=observed.plan
     )

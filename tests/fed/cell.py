@@ -60,12 +60,12 @@ class Cell:
         self.heartbeat += 1
         if self.slow and self.heartbeat % 23:
             return
-        if not self.managed:
-            if self.decommissioned:
-                self.mongodb, self.hostconf, self.decommissioned, self.followed = None, None, False, 0
-            return
         spec = MongoDB.from_object(self.mongodb)
         stamp = spec.federation
+        if not self.managed:
+            if stamp is not None and stamp.decommission and self.decommissioned:
+                self.mongodb, self.hostconf, self.decommissioned, self.followed = None, None, False, 0
+            return
         if stamp is None or stamp.cluster != self.name or (self.holds and stamp.instance_uid != self.holds):
             return
         if stamp.decommission:

@@ -254,8 +254,10 @@ def test_an_instance_deleted_before_it_was_placed_goes_at_once() -> None:
     assert everything_is_gone(world)
 
 
-def test_a_dead_cluster_does_not_hold_up_a_deletion_and_is_cleared_when_it_returns() -> None:
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_dead_cluster_does_not_hold_up_a_deletion_and_is_cleared_when_it_returns(passes: int) -> None:
     world = running({"c1": 2, "c2": 2, "c3": 1})
+    world.passes = passes
     world.set_cluster("c2", ready=False)
     world.delete()
     world.tick()

@@ -52,6 +52,8 @@ class World:
         self.last: FederationPlan | None = None
         self.watchers: list[Callable[[], None]] = []
         self.sees_replset = True
+        self.passes = 1
+        """So many reconciles for each look that Karmada takes at what they wrote."""
         for name in clusters:
             self.set_cluster(name)
 
@@ -171,6 +173,7 @@ class World:
         template, policy = self.store.get(MONGODBS, NAME), self.store.get(PROPAGATION_POLICIES, NAME)
         override = self.store.get(OVERRIDE_POLICIES, NAME)
         if template is not None and policy is not None and override is not None:
+            self._override(template, policy, override)
             self._bind(template, policy, override)
         if template is None and self.store.get(RESOURCE_BINDINGS, f"{NAME}-mongodb") is not None:
             self.store.delete(RESOURCE_BINDINGS, f"{NAME}-mongodb")
@@ -180,6 +183,13 @@ class World:
             self._unwork(name)
         if binding is not None:
             self._collect(binding)
+
+    def _override(self, template: KubeObject, policy: KubeObject, override: KubeObject) -> None:
+        """A changed OverridePolicy reaches every cluster of the binding, though a changed policy may be about to take some out."""
+        binding = self.store.get(RESOURCE_BINDINGS, f"{NAME}-mongodb")
+        for target in binding["spec"]["clusters"] if binding is not None else ():
+            if self.store.get(CLUSTERS, target["name"]) is not None and self.cells[target["name"]].alive:
+                self._deliver(self.cells[target["name"]], _rendered(template, override, target["name"]), policy)
 
     def _bind(self, template: KubeObject, policy: KubeObject, override: KubeObject) -> None:
         known = [name for name in clusters_of(policy) if self.store.get(CLUSTERS, name) is not None]
@@ -238,7 +248,9 @@ class World:
         """One round of everybody; whether the operator wrote."""
         self.now += TICK
         self.store.now = self.now
-        wrote = self.operate()
+        wrote = False
+        for _ in range(self.passes):
+            wrote = self.operate() or wrote
         self.karmada()
         for cell in self.cells.values():
             cell.step(self.replset)
