@@ -7,9 +7,17 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES
-from fedstate.api.naming import FINALIZER_MULTI, MONGODBS, MULTI_CLOUD_MONGODBS
+from fedstate.api.naming import (
+    FINALIZER_MULTI,
+    MONGODBS,
+    MULTI_CLOUD_MONGODBS,
+    auth_secret_name,
+    binding_name,
+    hostconf_name,
+)
 from fedstate.fed.changes import Action, applied, deleted, finalizers_set
 from fedstate.fed.cleanup import Pending, cleanup_map
+from fedstate.fed.members import pull_secret_name
 from fedstate.fed.observed import Observed
 from fedstate.fed.outcome import FederationPlan, Stage
 from fedstate.fed.policies import (
@@ -22,7 +30,7 @@ from fedstate.fed.policies import (
     tasks_of,
 )
 from fedstate.fed.roster import decommission_task, held_clusters, let_go, vip_for
-from fedstate.kube.objects import deletion_timestamp_of, finalizers_of, format_time, parse_time
+from fedstate.kube.objects import Key, KubeObject, annotations_of, deletion_timestamp_of, finalizers_of, format_time, parse_time
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 
 DEAD_CLUSTER_GRACE = timedelta(seconds=60)
@@ -167,3 +175,24 @@ def _wound_up(observed: Observed, stage: Stage, last: list[Action]) -> Federatio
         *last,
     ]
     return FederationPlan(stage=stage, actions=tuple(actions))
+
+
+def holds_back(work: KubeObject, key: Key) -> bool:
+    """Whether Karmada's Work would still leave in its cluster what it carries of the instance.
+
+    One that is being deleted goes by what it was told when that began, and waiting for it changes nothing.
+    """
+    return _is_of(work, key) and preserves(work) and deletion_timestamp_of(work) is None
+
+
+def _is_of(work: KubeObject, key: Key) -> bool:
+    annotations = annotations_of(work)
+    names = {
+        binding_name(key.name),
+        f"{auth_secret_name(key.name)}-secret",
+        f"{pull_secret_name(key.name)}-secret",
+        f"{hostconf_name(key.name)}-configmap",
+    }
+    binding = annotations.get("resourcebinding.karmada.io/name") or ""
+    ours = binding in names or (binding.startswith(f"{key.name}-config-") and binding.endswith("-configmap"))
+    return ours and annotations.get("resourcebinding.karmada.io/namespace") == key.namespace

@@ -26,6 +26,7 @@ from fedstate.control.reconciler import DONE, Result
 from fedstate.fed.auth import keyfile_of
 from fedstate.fed.changes import Action, Verb
 from fedstate.fed.cleanup import cleanup_name
+from fedstate.fed.ending import holds_back
 from fedstate.fed.freshness import Heartbeats
 from fedstate.fed.look import Parsed, Surroundings, look, parse
 from fedstate.fed.members import CONFIG_COMPONENT, pull_secret_name
@@ -41,7 +42,7 @@ from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import AlreadyExists, NotFound
 from fedstate.kube.events import EventRecorder
 from fedstate.kube.informer import InformerSet
-from fedstate.kube.objects import Key, KubeObject, annotations_of, labels_of, name_of, namespace_of, uid_of
+from fedstate.kube.objects import Key, KubeObject, labels_of, name_of, namespace_of, uid_of
 from fedstate.kube.resources import CONFIG_MAPS, SECRETS
 from fedstate.kube.store import Store
 
@@ -178,7 +179,7 @@ class FederationReconciler:
             return True
         for cluster in clusters_of(objects.propagation):
             for work in await self._client.list_all(WORKS, f"karmada-es-{cluster}"):
-                if _is_of(work, key) and preserves(work):
+                if holds_back(work, key):
                     return False
         return True
 
@@ -234,16 +235,3 @@ def _pause(plan: FederationPlan, state: str) -> float:
     if plan.stage is Stage.RUNNING and state == InstanceState.HEALTH and not plan.actions:
         return LOOK_AGAIN_SETTLED
     return LOOK_AGAIN_MOVING
-
-
-def _is_of(work: KubeObject, key: Key) -> bool:
-    annotations = annotations_of(work)
-    names = {
-        binding_name(key.name),
-        f"{auth_secret_name(key.name)}-secret",
-        f"{pull_secret_name(key.name)}-secret",
-        f"{hostconf_name(key.name)}-configmap",
-    }
-    binding = annotations.get("resourcebinding.karmada.io/name") or ""
-    ours = binding in names or (binding.startswith(f"{key.name}-config-") and binding.endswith("-configmap"))
-    return ours and annotations.get("resourcebinding.karmada.io/namespace") == key.namespace

@@ -7,7 +7,9 @@ import pytest
 from fedstate.api.karmada import OVERRIDE_POLICIES, PROPAGATION_POLICIES, RESOURCE_BINDINGS
 from fedstate.api.naming import MONGODBS
 from fedstate.fed.changes import Verb
+from fedstate.fed.ending import holds_back
 from fedstate.fed.plan import plan_for
+from fedstate.kube.objects import Key, KubeObject
 from fedstate.kube.resources import CONFIG_MAPS
 from tests.fed.replset import ReplicaSet
 from tests.fed.test_life import THREE, data_members, running
@@ -211,3 +213,28 @@ def test_preserve_is_only_lifted_after_every_cluster_has_confirmed() -> None:
     world.watchers.append(nothing_that_runs_could_be_deleted)
     world.settle()
     assert not world.exists
+
+
+@pytest.mark.parametrize(
+    ("binding", "namespace", "preserved", "going", "holds"),
+    [
+        ("x-mongodb", "db", True, False, True),
+        ("x-auth-secret", "db", True, False, True),
+        ("x-config-0a1b-configmap", "db", True, False, True),
+        ("x-mongodb", "db", False, False, False),
+        ("x-hostconf-configmap", "db", True, True, False),
+        ("x-mongodb", "other", True, False, False),
+        ("y-mongodb", "db", True, False, False),
+    ],
+)
+def test_the_end_waits_for_works_that_would_leave_something_behind_and_can_still_be_told(
+    binding: str, namespace: str, preserved: bool, going: bool, holds: bool
+) -> None:
+    annotations = {"resourcebinding.karmada.io/name": binding, "resourcebinding.karmada.io/namespace": namespace}
+    work: KubeObject = {
+        "metadata": {"name": "w", "annotations": annotations},
+        "spec": {"preserveResourcesOnDeletion": preserved},
+    }
+    if going:
+        work["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert holds_back(work, Key("db", "x")) == holds
