@@ -5,7 +5,6 @@ every time: this is the plain form of what `engine` does faster, and the judge o
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
@@ -15,8 +14,7 @@ Standing = tuple[bool, float, int, int, str]
 """Over the limit of votes, members per weight, crowd of the failure domains, score (worst first), name: the least is next."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A cluster that may carry members. `room` is how many data members more it can take (None: no limit).
 
     `held` members, at most, run there already, and each of them that stays is worth `bonus` beside the score.

@@ -6,7 +6,8 @@ Pure. Knows nothing of how the decision is written down or told. `decide` is the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
@@ -201,8 +202,7 @@ def _anew_candidate(verdict: Verdict, demand: Demand, profile: Profile) -> Candi
     refused = verdict.reason is not None and verdict.rule not in (RESOURCES_FIT, MEMBERS_PER_CLUSTER)
     pinned = not (verdict.ready or verdict.lost or verdict.evacuate)
     candidate = candidate_of(verdict, demand, profile, NOBODY)
-    return replace(
-        candidate,
+    return candidate._replace(
         current=candidate.current if most is None or pinned else min(candidate.current, most),
         evacuate=refused and not pinned,
         held=verdict.current,
@@ -224,6 +224,8 @@ def concluded(
 
     All that is to leave leaves, or if that cannot be what is lost, or what is ruled out, or nothing.
     """
+    if not carriers:
+        return _concluded(demand, profile, assigned(NOBODY))
     lost = frozenset([verdict.cluster for verdict in carriers if verdict.lost])
     ruled_out = frozenset([verdict.cluster for verdict in carriers if verdict.evacuate]) - lost
     if not lost and not ruled_out:
@@ -290,11 +292,13 @@ def verdicts_of(demand: Demand, template: Resource, view: View, profile: Profile
         shares = (
             None if free is None or cluster.allocatable is None else free_shares(cluster.allocatable, free, profile.resources)
         )
-        points = profile.liked(cluster, context) + profile.resourced(shares)
-        refusal = rejection(cluster, context, profile.filters)
-        verdicts.append(
-            judged(cluster, demand, current.get(cluster.name), left, (refusal, points, profile.total_weight, profile.bonus))
+        found = Found(
+            refusal=rejection(cluster, context, profile.filters),
+            points=profile.liked(cluster, context) + profile.resourced(shares),
+            room=left.room(demand),
+            why_not=partial(left.why_not, demand),
         )
+        verdicts.append(judged(cluster, demand, current.get(cluster.name), found, profile.worth))
     known = {cluster.name for cluster in view.clusters}
     verdicts += [gone(name, demand, current[name]) for name in sorted(set(current) - known)]
     return tuple(verdicts)
@@ -321,39 +325,38 @@ def gone(name: str, demand: Demand, current: int) -> Verdict:
     )
 
 
-def judged(
-    cluster: ClusterSnapshot,
-    demand: Demand,
-    carried: int | None,
-    left: Left,
-    found: tuple[tuple[str, str] | None, int, int, int],
-) -> Verdict:
-    """The verdict on a cluster that carries so many members (None: it is not in the placement), by what filters and scores
-    have `found`: the refusal, the points, the weight of all scores, and what a member is worth that may stay.
+class Found(NamedTuple):
+    """What there is to say of a cluster whoever asks: which filter refuses it and why, its points, how many members more its
+    resources have room for, and why not even one, for those who find that there is none.
     """
-    refusal, points, weights, bonus = found
+
+    refusal: tuple[str, str] | None
+    points: int
+    room: int | None
+    why_not: Callable[[], str]
+
+
+def judged(cluster: ClusterSnapshot, demand: Demand, carried: int | None, found: Found, worth: tuple[int, int]) -> Verdict:
+    """The verdict on a cluster that carries so many members (None: it is not in the placement). `worth`: the weight of all
+    scores, and what a member has that may stay.
+    """
+    refusal, points, room, why_not = found
     current, most = carried or 0, demand.spread.max_members_per_cluster
-    room = left.room(demand)
     if refusal is None and room == 0:
-        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {left.why_not(demand)}"
+        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {why_not()}"
     if most is not None:
         room = max(0, most - current) if room is None else max(0, min(room, most - current))
         if refusal is None and room == 0:
             limit = f"has {current} members, spec.spreadConstraints.maxMembersPerCluster is {most}"
             refusal = MEMBERS_PER_CLUSTER, limit
-    return Verdict(
-        cluster=cluster.name,
-        current=current,
-        room=room,
-        points=points,
-        score=(points + bonus if current else points) // weights if weights else 0,
-        reason=refusal[1] if refusal else None,
-        rule=refusal[0] if refusal else None,
-        ready=cluster.ready,
-        evacuate=carried is not None and excluded(cluster.name, demand.spread) is not None,
-        snapshot=cluster,
-        lost=carried is not None and cluster.name in demand.losses.lost,
-    )
+    rule, reason = refusal or (None, None)
+    weights, bonus = worth
+    score = (points + bonus if current else points) // weights if weights else 0
+    evacuate = lost = False
+    if carried is not None:
+        evacuate, lost = excluded(cluster.name, demand.spread) is not None, cluster.name in demand.losses.lost
+    # By position: there are a dozen of these in every decision that is told.
+    return Verdict(cluster.name, current, room, points, score, reason, rule, cluster.ready, evacuate, cluster, lost)
 
 
 def remaining(free: Amounts | None, reserved: Amounts | None) -> Amounts | None:

@@ -6,16 +6,16 @@ Karmada sums up a cluster's pods every few seconds; between a decision and the s
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fedstate.kube.objects import Key
 from fedstate.scheduler.amounts import PODS, Amounts
 from fedstate.scheduler.capacity.rooms import MemberShape
 
-K = TypeVar("K")
-
 COUNTED_AFTER = 30.0
 """Seconds after which a member that runs is surely in its cluster's sum; Karmada collects every 10."""
+
+MOST_SHAPES = 4096
+"""So many are kept as one object each."""
 
 _NOBODY: Mapping[MemberShape, int] = {}
 
@@ -51,21 +51,23 @@ class Ledger:
     def __init__(self) -> None:
         self._instances: dict[Key, dict[str, _Holding]] = {}
         self._clusters: dict[str, dict[Key, _Holding]] = {}
-        self._totals: dict[str, dict[str, int]] = {}
-        self._shapes: dict[str, dict[MemberShape, int]] = {}
+        self._booked: dict[str, dict[MemberShape, int]] = {}
+        self._shapes: dict[MemberShape, MemberShape] = {}
         self._due: list[tuple[float, str, Key]] = []
         self.on_change: Callable[[str, MemberShape, int], None] | None = None
         self.visible: Callable[[str, Key], int | None] | None = None
 
     def observe(self, key: Key, planned: Mapping[str, int], shape: MemberShape, running: Mapping[str, int], now: float) -> None:
         """Takes in what instance `key` holds now. Members that run when it is first seen count as counted."""
+        shape = self._shared(shape)
         before = self._instances.get(key)
-        for cluster in set(before or ()) - set(planned):
-            self._leave(cluster, key)
+        if before:
+            for cluster in before.keys() - planned.keys():
+                self._leave(cluster, key)
         holdings: dict[str, _Holding] = {}
         for cluster, count in planned.items():
-            up = min(count, running.get(cluster, 0))
-            holding = (before or {}).get(cluster)
+            up = min(count, running.get(cluster, 0)) if running else 0
+            holding = before.get(cluster) if before else None
             if holding is None:
                 holding = _Holding(shape, count, up, up if before is None else 0, now)
                 self._clusters.setdefault(cluster, {})[key] = holding
@@ -73,7 +75,7 @@ class Ledger:
                 if up > holding.running:
                     holding.open_at(now)
                     holding.running_since = now
-                if holding.shape != shape:
+                if holding.shape is not shape:
                     self._book(cluster, holding, 0)
                 holding.shape, holding.planned, holding.running = shape, count, up
             holdings[cluster] = holding
@@ -109,11 +111,21 @@ class Ledger:
     def reserved(self, cluster: str, now: float) -> Amounts:
         """What has to be taken off the cluster's free resources."""
         self.settle(now)
-        return dict(self._totals.get(cluster, ()))
+        totals: dict[str, int] = {}
+        for shape, members in self.booked(cluster).items():
+            for name, amount in ((PODS, 1), *shape.request):
+                totals[name] = totals.get(name, 0) + members * amount
+        return totals
 
     def booked(self, cluster: str) -> Mapping[MemberShape, int]:
         """The same, as members by their shapes: as of the last `settle`, and only to be read."""
-        return self._shapes.get(cluster, _NOBODY)
+        return self._booked.get(cluster, _NOBODY)
+
+    def _shared(self, shape: MemberShape) -> MemberShape:
+        """The same object for equal shapes: to compare them is most of what a booking costs otherwise."""
+        if len(self._shapes) >= MOST_SHAPES:
+            self._shapes.clear()
+        return self._shapes.setdefault(shape, shape)
 
     def _open(self, cluster: str, key: Key, holding: _Holding, now: float) -> int:
         by_time = holding.open_at(now)
@@ -130,17 +142,14 @@ class Ledger:
         if not change:
             return
         holding.booked = members
-        _add(self._shapes.setdefault(cluster, {}), holding.shape, change)
-        totals = self._totals.setdefault(cluster, {})
-        for name, amount in ((PODS, 1), *holding.shape.request):
-            _add(totals, name, change * amount)
+        booked = self._booked.get(cluster)
+        if booked is None:
+            booked = self._booked[cluster] = {}
+        shape = holding.shape
+        total = booked.get(shape, 0) + change
+        if total:
+            booked[shape] = total
+        else:
+            del booked[shape]
         if self.on_change is not None:
-            self.on_change(cluster, holding.shape, change)
-
-
-def _add(totals: dict[K, int], key: K, change: int) -> None:
-    total = totals.get(key, 0) + change
-    if total:
-        totals[key] = total
-    else:
-        totals.pop(key, None)
+            self.on_change(cluster, shape, change)

@@ -81,8 +81,9 @@ class Profile:
         return sum(weight * within(score.score(1)) for score, weight in self.scores if isinstance(score, KeptScore))
 
     @property
-    def total_weight(self) -> int:
-        return sum(weight for _, weight in self.scores)
+    def worth(self) -> tuple[int, int]:
+        """The weight of all scores, and what a member has that may stay where it runs."""
+        return sum(weight for _, weight in self.scores), self.bonus
 
     def liked(self, cluster: ClusterSnapshot, context: Context) -> int:
         """The part of a cluster's score that resources do not change."""

@@ -20,14 +20,14 @@ Column = Any
 
 
 class Slots:
-    """`booked` tells what is booked in a row; `blank` makes a column of UNLIMITED."""
+    """`booked` tells what is booked in a row; `blank` makes a column of UNLIMITED; `finer` are the readings, by their rows."""
 
-    __slots__ = ("_beside", "_blank", "_booked", "_columns", "_moved", "_rooms")
+    __slots__ = ("_beside", "_blank", "_booked", "_columns", "_moved", "finer")
 
     def __init__(self, booked: Callable[[int], Mapping[MemberShape, int]], blank: Callable[[], Column]) -> None:
         self._booked = booked
         self._blank = blank
-        self._rooms: dict[int, Rooms] = {}
+        self.finer: dict[int, Rooms] = {}
         self._beside: dict[int, Rooms] = {}
         self._columns: OrderedDict[MemberShape, tuple[Column, int]] = OrderedDict()
         self._moved: list[int] = []
@@ -36,22 +36,22 @@ class Slots:
         """The row is read anew; None if sums are all that is known of it."""
         self.touch(row)
         if rooms is not None:
-            self._rooms[row] = rooms
+            self.finer[row] = rooms
             self.touch(row)
         else:
-            self._rooms.pop(row, None)
+            self.finer.pop(row, None)
 
     def touch(self, row: int) -> None:
         """Something else is booked in the row."""
-        if row in self._rooms:
+        if row in self.finer:
             self._beside.pop(row, None)
             self._moved.append(row)
 
     def rooms(self, row: int) -> Rooms | None:
         """What is left in the row."""
         left = self._beside.get(row)
-        if left is None and row in self._rooms:
-            left = self._beside[row] = self._rooms[row].beside(self._booked(row))
+        if left is None and row in self.finer:
+            left = self._beside[row] = self.finer[row].beside(self._booked(row))
         return left
 
     def of(self, row: int, shape: MemberShape) -> int | None:
@@ -61,7 +61,7 @@ class Slots:
 
     def column(self, shape: MemberShape) -> Column | None:
         """The same of all rows, UNLIMITED where sums have to say; None if they have to everywhere."""
-        if not self._rooms:
+        if not self.finer:
             return None
         if len(self._moved) > MOST_MOVED:
             self._columns.clear()
@@ -71,7 +71,7 @@ class Slots:
             if len(self._columns) >= MOST_COLUMNS:
                 self._columns.popitem(last=False)
             column = self._blank()
-            self._fill(column, self._rooms, shape)
+            self._fill(column, self.finer, shape)
         else:
             column, seen = known
             self._columns.move_to_end(shape)

@@ -6,7 +6,7 @@ same. A key orders clusters that carry nothing of an instance: the least key is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.filters import Context
 from fedstate.scheduler.profile import Profile
-from fedstate.scheduler.scores import MOST, within
+from fedstate.scheduler.scores import within
 from fedstate.scheduler.slots import UNLIMITED, Column, Slots
 from fedstate.scheduler.snapshot import ClusterSnapshot
 
@@ -26,25 +26,41 @@ VECTOR_FROM = 50
 CROWD_SHIFT, WEIGHT_SHIFT = 14, 40
 CLOSED = 1 << 62
 MOST_POINTS = 10_000
+MOST_KNOWN = 1 << 14
+"""So many results are remembered before all of them are forgotten."""
 
 Ints = npt.NDArray[np.int64]
 
 Refusal = tuple[str, str] | None
+Shares = tuple[int, ...]
 
 
 PASSED = 255
+ABSENT = -UNLIMITED
+"""Free of a resource that the cluster does not have: whatever is booked or booked off, none of it is."""
+
+
+class Need(NamedTuple):
+    """A column that every member of a shape takes `amount` of. `each` is the column too, for one row at a time: an array makes
+    a number object of its own for each that is read, and that costs more than the reading.
+    """
+
+    column: Column
+    amount: int
+    each: Column
 
 
 class Shape:
     """What filters and cluster scores say of every row, for one set of an owner's wishes. Of a refusal only the filter is
-    kept: its words are asked for anew when somebody wants to read them.
+    kept, and the rest from when somebody has asked for it.
     """
 
-    __slots__ = ("_refused_by", "constants", "context", "seen")
+    __slots__ = ("_refused", "_refused_by", "constants", "context", "seen")
 
     def __init__(self, context: Context, table: "Table") -> None:
         self.context = context
         self._refused_by = bytearray(len(table.names))
+        self._refused: dict[int, tuple[Refusal, int]] = {}
         self.constants: Column = table.column([0] * len(table.names))
         for row in range(len(table.names)):
             self._judge(row, table)
@@ -56,22 +72,22 @@ class Shape:
             self._judge(row, table)
         self.seen = len(table.rejudged)
 
-    def refusal(self, row: int, table: "Table") -> Refusal:
-        index = self._refused_by[row]
-        if index == PASSED:
-            return None
-        refusing = table.profile.filters[index]
-        return refusing.name, refusing.rule(table.snapshots[row], self.context) or ""
-
-    def liked(self, row: int, table: "Table") -> int:
+    def found(self, row: int, table: "Table") -> tuple[Refusal, int]:
+        """Which filter refuses the row and why, and how much the owner's wishes like it."""
         if self._refused_by[row] == PASSED:
-            return -int(self.constants[row])
-        return table.profile.liked(table.snapshots[row], self.context)
+            return None, -int(self.constants[row])
+        known = self._refused.get(row)
+        if known is None:
+            cluster, refusing = table.snapshots[row], table.profile.filters[self._refused_by[row]]
+            words = refusing.rule(cluster, self.context) or ""
+            known = self._refused[row] = (refusing.name, words), table.profile.liked(cluster, self.context)
+        return known
 
     def _judge(self, row: int, table: "Table") -> None:
         cluster, profile = table.snapshots[row], table.profile
         index = next((at for at, each in enumerate(profile.filters) if each.rule(cluster, self.context) is not None), PASSED)
         self._refused_by[row] = index
+        self._refused.pop(row, None)
         self.constants[row] = -profile.liked(cluster, self.context) if index == PASSED else CLOSED
 
 
@@ -96,21 +112,31 @@ class Table:
         self.rows = {name: row for row, name in enumerate(self.names)}
         self.rejudged: list[int] = []
         self.slots = Slots(lambda row: booked(self.names[row]), lambda: self.column([UNLIMITED] * len(clusters)))
-        self.free: list[dict[str, int] | None] = [None] * len(clusters)
         self.points: Column = self.column([0] * len(clusters))
-        self.columns: dict[str, Column] = {PODS: self.column([0] * len(clusters))}
+        self._points = self.each(self.points)
         self._reserved = reserved
         self._scorers = [(score.score, weight) for score, weight in profile.resource_scores]
+        self._known_points: dict[Shares, int] = {}
         self._unknown = profile.resourced(None)
-        self.weight, self.bonus = profile.total_weight, profile.bonus
-        self._counted: list[list[tuple[str, int]]] = [[] for _ in clusters]
+        self.worth = profile.worth
+        self._counted: list[list[tuple[Column, int]]] = [[] for _ in clusters]
         self.singles = [ClusterMembers(cluster=name, members=1) for name in self.names]
+        self.columns: dict[str, Need] = {}
+        self._needs: dict[tuple[tuple[str, int], ...], list[Need]] = {}
+        self.boundless: set[int] = set()
+        self.podless: set[int] = set()
+        for name in (PODS, *profile.resources):
+            self._column_of(name)
         for row in range(len(clusters)):
             self._measure(row)
         self._map_domains()
 
     def column(self, values: list[int]) -> Column:
         return np.array(values, dtype=np.int64) if self.vector else values
+
+    def each(self, column: Column) -> Column:
+        """The same numbers, for those who read or write one at a time."""
+        return memoryview(column) if self.vector else column
 
     def update(self, cluster: ClusterSnapshot, *, verdicts: bool) -> None:
         """A cluster has changed; with `verdicts` in something that filters, scores or topologies may read."""
@@ -131,97 +157,130 @@ class Table:
         row = self.rows.get(name)
         if row is None:
             return
-        self.slots.touch(row)
-        free = self.free[row]
-        if free is None:
-            return
-        columns = self.columns
-        if PODS in free:
-            columns[PODS][row] = free[PODS] = free[PODS] - members
-        for resource, amount in shape.request:
-            if resource in free and resource != PODS:
-                left = free[resource] = free[resource] - amount * members
-                column = columns.get(resource)
-                if column is not None:
-                    column[row] = left
-        if self.snapshots[row].allocatable is not None:
-            self._score(row, free)
+        if self.slots.finer:
+            self.slots.touch(row)
+        for _, amount, each in self._sums(shape):
+            each[row] -= amount * members
+        if self._counted[row]:
+            self._score(row)
 
-    def needs(self, shape: MemberShape) -> list[tuple[Column, int]]:
+    def needs(self, shape: MemberShape) -> list[Need]:
         """The columns that one more member is taken off, and how much of each; one of them counts members, if anybody does."""
-        found = [(self.columns[PODS], 1)]
-        for name, amount in shape.request:
-            column = self.columns.get(name)
-            if column is None:
-                free = ((UNLIMITED if row is None else row.get(name, 0)) for row in self.free)
-                column = self.columns[name] = self.column(list(free))
-            found.append((column, amount))
-        slots = self.slots.column(shape)
-        return found if slots is None else [*found, (slots, 1)]
+        slots = self.slots.column(shape) if self.slots.finer else None
+        found = self._sums(shape)
+        return found if slots is None else [*found, Need(slots, 1, self.each(slots))]
 
-    def keys(self, shape: Shape, needs: Sequence[tuple[Column, int]]) -> Column:
+    def _sums(self, shape: MemberShape) -> list[Need]:
+        found = self._needs.get(shape.request)
+        if found is None:
+            if len(self._needs) >= MOST_KNOWN:
+                self._needs.clear()
+            found = [self._column_of(PODS)]
+            found += [self._column_of(name)._replace(amount=amount) for name, amount in shape.request]
+            self._needs[shape.request] = found
+        return found
+
+    def _column_of(self, name: str) -> Need:
+        known = self.columns.get(name)
+        if known is None:
+            column = self.column([UNLIMITED if row in self.boundless else ABSENT for row in range(len(self.names))])
+            known = self.columns[name] = Need(column, 1, self.each(column))
+        return known
+
+    def keys(self, shape: Shape, needs: Sequence[Need]) -> Column:
         """The keys of all rows, as if no cluster carried anything: closed to those refused, and where one member does not fit."""
         if self.vector:
             keys = self.points + shape.constants
-            for column, amount in needs:
+            for column, amount, _ in needs:
                 np.putmask(keys, column < amount, CLOSED)
             return keys
-        listed = list(map(add, self.points, shape.constants))
         if len(needs) == 3:  # pods, cpu and memory, nearly always
-            (one, some), (two, more), (three, most) = needs
+            (one, some, _), (two, more, _), (three, most, _) = needs
             return [
-                key if first >= some and second >= more and third >= most else CLOSED
-                for key, first, second, third in zip(listed, one, two, three, strict=True)
+                points + constant if first >= some and second >= more and third >= most else CLOSED
+                for points, constant, first, second, third in zip(self.points, shape.constants, one, two, three, strict=True)
             ]
-        for column, amount in needs:
+        listed = [points + constant for points, constant in zip(self.points, shape.constants, strict=True)]
+        for column, amount, _ in needs:
             listed = [key if left >= amount else CLOSED for key, left in zip(listed, column, strict=True)]
         return listed
 
-    def capacities(self, needs: Sequence[tuple[Column, int]], shape: MemberShape) -> list[int | None]:
+    def capacities(self, needs: Sequence[Need], shape: MemberShape) -> list[int | None]:
         """How many members each row can take in all, where it carries none; None where there is no limit."""
-        least: Column = needs[0][0] // needs[0][1] if self.vector else [left // needs[0][1] for left in needs[0][0]]
-        for column, amount in needs[1:]:
+        least: Column = (
+            needs[0].column // needs[0].amount if self.vector else [left // needs[0].amount for left in needs[0].column]
+        )
+        for column, amount, _ in needs[1:]:
             if self.vector:
                 least = np.minimum(least, column // amount)
             else:
                 least = [min(one, left // amount) for one, left in zip(least, column, strict=True)]
         values: list[int | None] = least.tolist() if self.vector else least
-        slots = self.slots.column(shape)
-        for row, free in enumerate(self.free):
-            if free is None or (not shape.request and PODS not in free):
-                values[row] = None if slots is None or slots[row] >= UNLIMITED else int(slots[row])
+        for row in self.limitless(shape):
+            values[row] = self._finer_room(row, shape)
         return values
 
-    def scored(self, row: int, shape: Shape) -> int:
-        return MOST_POINTS - int(self.points[row]) + shape.liked(row, self)
+    def room(self, row: int, needs: Sequence[Need], shape: MemberShape) -> int | None:
+        """The same of one row."""
+        if row in self.limitless(shape):
+            return self._finer_room(row, shape)
+        least: int = min([each[row] // amount for _, amount, each in needs])
+        return least if least > 0 else 0
+
+    def limitless(self, shape: MemberShape) -> set[int]:
+        """The rows of which sums do not limit how many members they take."""
+        return self.boundless if shape.request else self.boundless | self.podless
+
+    def free(self, row: int) -> Amounts | None:
+        """What is left in the row, by resource."""
+        known = self.snapshots[row].free
+        return None if known is None else {name: self.columns[name].each[row] for name in known}
+
+    def scored(self, row: int, liked: int) -> int:
+        return MOST_POINTS - int(self._points[row]) + liked
+
+    def _finer_room(self, row: int, shape: MemberShape) -> int | None:
+        return self.slots.of(row, shape) if self.slots.finer else None
 
     def _measure(self, row: int) -> None:
         """Reads the row's free resources anew."""
         cluster = self.snapshots[row]
-        free = None
-        if cluster.free is not None:
-            taken = self._reserved(cluster.name)
-            free = {name: amount - taken.get(name, 0) for name, amount in cluster.free.items()}
-        self.free[row] = free
+        free = cluster.free
+        self.boundless.discard(row)
+        self.podless.discard(row)
+        if free is None:
+            self.boundless.add(row)
+        elif PODS not in free:
+            self.podless.add(row)
         self.slots.put(row, cluster.rooms)
-        for name, column in self.columns.items():
-            missing = UNLIMITED if name == PODS else 0
-            column[row] = UNLIMITED if free is None else free.get(name, missing)
+        for name in free or ():
+            self._column_of(name)
+        taken = self._reserved(cluster.name) if free is not None else {}
+        for name, (_, _, each) in self.columns.items():
+            missing = UNLIMITED if name == PODS or free is None else ABSENT
+            each[row] = missing if free is None or name not in free else free[name] - taken.get(name, 0)
+        self._counted[row] = []
         if free is None or cluster.allocatable is None:
-            self.points[row] = MOST_POINTS - self._unknown
+            self._points[row] = MOST_POINTS - self._unknown
         else:
             whole = cluster.allocatable
-            self._counted[row] = [(name, whole[name]) for name in self.profile.resources if whole.get(name, 0) > 0]
-            self._score(row, free)
+            counted = [(self.columns[name].each, whole[name]) for name in self.profile.resources if whole.get(name, 0) > 0]
+            self._counted[row] = counted
+            self._score(row)
 
-    def _score(self, row: int, free: dict[str, int]) -> None:
-        """As `Profile.resourced` of `free_shares`, which this repeats because it is asked for with every member placed."""
-        shares = [100 * left // whole if (left := free.get(name, 0)) > 0 else 0 for name, whole in self._counted[row]]
-        points = MOST_POINTS
-        for score, weight in self._scorers:
-            value = score(shares)
-            points -= weight * (value if 0 <= value <= MOST else within(value))
-        self.points[row] = points
+    def _score(self, row: int) -> None:
+        """As `Profile.resourced` of `free_shares`, which this repeats because it is asked for with every member placed.
+
+        Equal shares are worth the same, and there are not many of them.
+        """
+        shares = tuple([100 * left // whole if (left := each[row]) > 0 else 0 for each, whole in self._counted[row]])
+        points = self._known_points.get(shares)
+        if points is None:
+            if len(self._known_points) >= MOST_KNOWN:
+                self._known_points.clear()
+            points = MOST_POINTS - sum([weight * within(score(shares)) for score, weight in self._scorers])
+            self._known_points[shares] = points
+        self._points[row] = points
 
     def _map_domains(self) -> None:
         """Which rows a member in a row makes less wanted: those in the same domain, unless that is the row alone or all."""
@@ -298,9 +357,12 @@ class Scan:
                     keys[near] += more
 
     def take(self, members: int) -> list[int]:
-        """The best row, the best one after that, and so on, for one member each; fewer where no more rows are open."""
+        """The best row, the best one after that, and so on, for one member each; fewer where no more rows are open.
+
+        The last of so many has not made its failure domains less wanted yet: mostly nobody is dealt anything after it.
+        """
         rows: list[int] = []
-        keys, vector = self._keys, self._table.vector
+        keys, vector, crowds = self._keys, self._table.vector, self._table.crowds
         for _ in range(members if self._table.names else 0):
             if vector:
                 row = int(keys.argmin())
@@ -313,6 +375,6 @@ class Scan:
                 row = keys.index(least)
             rows.append(row)
             keys[row] = CLOSED
-            if len(rows) < members:
+            if len(rows) < members and crowds[row]:
                 self.crowd(row, 1)
         return rows

@@ -1,7 +1,6 @@
 """How members are divided: examples, and what must hold for every division."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -19,7 +18,7 @@ def candidate(name: str, room: int | None, current: int = 0, **changes: object) 
 
 def run(candidates: Iterable[Candidate], members: int, mode: str = "Uniform", arbiter: bool = False) -> Assignment:
     divide = default_profile().divide[mode]
-    weighed = [replace(one, weight=divide.weight(None, one.capacity, members)) for one in candidates]
+    weighed = [one._replace(weight=divide.weight(None, one.capacity, members)) for one in candidates]
     return assign(weighed, members, arbiter=arbiter)
 
 
