@@ -122,14 +122,19 @@ def cluster_specs(layout: Layout, instance: InstanceSpec) -> dict[str, ClusterSp
     return {name: read_spec(layout.cluster(name) / "cluster.json") for name in (CONTROL_PLANE, *instance.clusters)}
 
 
-def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
-    instance = files.read_instance(layout)
-    asked = [size.name for size in wanted.clusters]
-    if asked and asked != instance.clusters or wanted.engine not in (None, instance.engine):
+def require_same(instance: InstanceSpec, *, engine: Engine | None, clusters: Sequence[ClusterSize]) -> None:
+    """Raises FedstateError with the fix if an instance that is there has other clusters or another engine than asked for, if asked."""
+    asked = [size.name for size in clusters]
+    if asked and asked != instance.clusters or engine not in (None, instance.engine):
         raise FedstateError(
             f"local instance {instance.name!r} exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}: "
             f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
         )
+
+
+def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
+    instance = files.read_instance(layout)
+    require_same(instance, engine=wanted.engine, clusters=wanted.clusters)
     if instance.engine == "kubernetes":
         require_assets()
     specs = _renewed(list(cluster_specs(layout, instance).values()), wanted)

@@ -12,7 +12,7 @@ from fedstate.api.naming import MONGODBS, MULTI_CLOUD_MONGODBS, auth_secret_name
 from fedstate.errors import FedstateError
 from fedstate.kube.client import KubeClient
 from fedstate.kube.errors import ApiError, TransportError
-from fedstate.kube.objects import KubeObject
+from fedstate.kube.objects import KubeObject, name_of
 from fedstate.kube.resources import NAMESPACES, SECRETS
 from fedstate.local import chaos, install
 from fedstate.local.create import cluster_specs
@@ -135,7 +135,12 @@ async def kill_member(layout: Layout, instance: InstanceSpec, *, namespace: str,
     """Kill the process of a member, given by `primary` or by its address; returns what was done."""
     specs = cluster_specs(layout, instance)
     async with install.client_of(specs[CONTROL_PLANE]) as client:
-        found = await client.get(MULTI_CLOUD_MONGODBS, name, namespace)
+        there = {name_of(each): each for each in await client.list_all(MULTI_CLOUD_MONGODBS, namespace)}
+    found = there.get(name)
+    if found is None:
+        raise FedstateError(
+            f"namespace {namespace} has no database {name!r} (--instance); it has {', '.join(sorted(there)) or 'none'}"
+        )
     members = members_of(found)
     victim = primary_of(found) if member == "primary" else next((m for m in members if m.address == member), None)
     if victim is None:

@@ -59,7 +59,15 @@ async def test_a_second_up_finds_everything_running(system: System) -> None:
     before = lifecycle.running(system.layout)
     status, _, errors = await command(home_of(system), "up", "--detach")
     assert (status, errors) == (0, f"local instance 'default' runs already, in {system.layout.directory}\n")
+    status, _, errors = await command(home_of(system), "up", "--detach", "--clusters", "3")
+    assert status == 1
+    assert "exists with clusters eu-1, us-1 on engine embedded: `fedstate local down --name default` removes it" in errors
     assert lifecycle.running(system.layout) == before
+
+
+async def test_killing_a_member_of_a_database_that_is_not_there_names_those_that_are(system: System) -> None:
+    status, _, errors = await command(home_of(system), "chaos", "kill-member", "-n", "nowhere")
+    assert (status, errors) == (1, "Error: namespace nowhere has no database 'orders' (--instance); it has none\n")
 
 
 async def test_status_tells_machines_what_runs(system: System) -> None:
