@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from fedstate.api.placement import Placement
@@ -292,13 +291,12 @@ def verdicts_of(demand: Demand, template: Resource, view: View, profile: Profile
         shares = (
             None if free is None or cluster.allocatable is None else free_shares(cluster.allocatable, free, profile.resources)
         )
-        found = Found(
-            refusal=rejection(cluster, context, profile.filters),
-            points=profile.liked(cluster, context) + profile.resourced(shares),
-            room=left.room(demand),
-            why_not=partial(left.why_not, demand),
-        )
-        verdicts.append(judged(cluster, demand, current.get(cluster.name), found, profile.worth))
+        carried, room = current.get(cluster.name), left.room(demand)
+        points = profile.liked(cluster, context) + profile.resourced(shares)
+        refusal = rejection(cluster, context, profile.filters)
+        if refusal is None and room == 0:
+            refusal = unfit(carried, left, demand)
+        verdicts.append(judged(cluster, demand, carried, (refusal, points, room), profile.worth))
     known = {cluster.name for cluster in view.clusters}
     verdicts += [gone(name, demand, current[name]) for name in sorted(set(current) - known)]
     return tuple(verdicts)
@@ -325,25 +323,23 @@ def gone(name: str, demand: Demand, current: int) -> Verdict:
     )
 
 
-class Found(NamedTuple):
-    """What there is to say of a cluster whoever asks: which filter refuses it and why, its points, how many members more its
-    resources have room for, and why not even one, for those who find that there is none.
+def unfit(carried: int | None, left: Left, demand: Demand) -> tuple[str, str]:
+    """The rule and the words by which a cluster is refused of which not enough is `left` for one more."""
+    return RESOURCES_FIT, f"fits {'no more' if carried else '0'} members: {left.why_not(demand)}"
+
+
+def judged(
+    cluster: ClusterSnapshot,
+    demand: Demand,
+    carried: int | None,
+    found: tuple[tuple[str, str] | None, int, int | None],
+    worth: tuple[int, int],
+) -> Verdict:
+    """The verdict on a cluster that carries so many members (None: it is not in the placement), of which is `found` what refuses
+    it, its points, and how many more its resources have room for. `worth`: of all scores, and of a member that may stay.
     """
-
-    refusal: tuple[str, str] | None
-    points: int
-    room: int | None
-    why_not: Callable[[], str]
-
-
-def judged(cluster: ClusterSnapshot, demand: Demand, carried: int | None, found: Found, worth: tuple[int, int]) -> Verdict:
-    """The verdict on a cluster that carries so many members (None: it is not in the placement). `worth`: the weight of all
-    scores, and what a member has that may stay.
-    """
-    refusal, points, room, why_not = found
+    refusal, points, room = found
     current, most = carried or 0, demand.spread.max_members_per_cluster
-    if refusal is None and room == 0:
-        refusal = RESOURCES_FIT, f"fits {'no more' if current else '0'} members: {why_not()}"
     if most is not None:
         room = max(0, most - current) if room is None else max(0, min(room, most - current))
         if refusal is None and room == 0:

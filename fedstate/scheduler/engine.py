@@ -87,6 +87,7 @@ class Engine:
             self._begun = True
             self._shapes.clear()
             self._table = Table(self._fleet.clusters, self._reserved, self._ledger.booked, self.profile, vector=self._vector)
+            self._ledger.on_change = self._table.charge
             return
         for name in change.verdicts | change.resources:
             cluster = self._fleet.get(name)

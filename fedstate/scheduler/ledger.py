@@ -129,7 +129,9 @@ class Ledger:
 
     def _open(self, cluster: str, key: Key, holding: _Holding, now: float) -> int:
         by_time = holding.open_at(now)
-        seen = self.visible(cluster, key) if self.visible is not None else None
+        if self.visible is None:
+            return by_time
+        seen = self.visible(cluster, key)
         return by_time if seen is None else max(0, holding.planned - seen)
 
     def _leave(self, cluster: str, key: Key) -> None:

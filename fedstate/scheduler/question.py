@@ -4,13 +4,11 @@ Decides as `decision.decide` does, but asks no cluster that carries nothing of t
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from fedstate.api.placement import Placement
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
 from fedstate.scheduler.decision import (
     Decision,
-    Found,
     Left,
     Verdict,
     candidate_of,
@@ -18,6 +16,7 @@ from fedstate.scheduler.decision import (
     first_is_anew,
     gone,
     judged,
+    unfit,
 )
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
@@ -190,14 +189,14 @@ class Question:
         return gone(name, self._demand, count) if row is None else self._verdict(row, count)
 
     def _verdict(self, row: int, carried: int | None) -> Verdict:
+        return self._judged(row, carried, self._table.room(row, self._needs, self._demand.shape))
+
+    def _judged(self, row: int, carried: int | None, room: int | None) -> Verdict:
         table, demand = self._table, self._demand
         refusal, liked = self._shape.found(row, table)
-        room = table.room(row, self._needs, demand.shape)
-        found = Found(refusal, table.scored(row, liked), room, partial(self._why_not, row))
-        return judged(table.snapshots[row], demand, carried, found, table.worth)
-
-    def _why_not(self, row: int) -> str:
-        return Left(self._table.free(row), self._table.slots.rooms(row)).why_not(self._demand)
+        if refusal is None and room == 0:
+            refusal = unfit(carried, Left(table.free(row), table.slots.rooms(row)), demand)
+        return judged(table.snapshots[row], demand, carried, (refusal, table.scored(row, liked), room), table.worth)
 
     def _told(self, decision: Decision) -> Decision:
         """With the verdicts on clusters that carry or will carry members, the first feasible ones and the first by name."""
@@ -212,7 +211,9 @@ class Question:
             open_rows = scan.open_rows()
             rows.update(range(min(TOLD_OF_FAILURE, len(table.names))), open_rows[:TOLD_OF_FAILURE])
             feasible = len(open_rows)
-        verdicts = [self._verdict(row, None) for row in sorted(rows) if table.names[row] not in carried]
+        told = [row for row in sorted(rows) if table.names[row] not in carried]
+        rooms = table.rooms(told, self._needs, self._demand.shape)
+        verdicts = [self._judged(row, None, room) for row, room in zip(told, rooms, strict=True)]
         return decision._replace(
             verdicts=(*verdicts, *self._carriers),
             total=len(table.names) + sum([verdict.snapshot is None for verdict in self._carriers]),

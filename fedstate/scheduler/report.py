@@ -5,6 +5,8 @@ Pure; owns no rule, only how verdicts are told.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from fedstate.api.conditions import Condition, ConditionType, Reason
@@ -115,8 +117,14 @@ def scheduling_status(demand: Demand, decision: Decision) -> dict[str, Any]:
         ],
     }
     if demand.request:
-        status["requestPerMember"] = {name: amount_text(name, amount) for name, amount in sorted(demand.request.items())}
+        status["requestPerMember"] = dict(_amounts_told(tuple(sorted(demand.request.items()))))
     return status
+
+
+@lru_cache(maxsize=1024)
+def _amounts_told(amounts: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
+    """Many instances ask for the same."""
+    return tuple([(name, amount_text(name, amount)) for name, amount in amounts])
 
 
 def same_story(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -159,7 +167,12 @@ def _cluster_status(verdict: Verdict, carried: tuple[int, bool], votes: Mapping[
 
 def _listed(decision: Decision, carried: Mapping[str, Any]) -> list[Verdict]:
     """Those that carry something first, then by name, so that a large fleet does not make a large object."""
-    return sorted(decision.verdicts, key=lambda verdict: (verdict.cluster not in carried, verdict.cluster))[:LISTED_IN_STATUS]
+    carriers = [verdict for verdict in decision.verdicts if verdict.cluster in carried]
+    others = [verdict for verdict in decision.verdicts if verdict.cluster not in carried]
+    return [*sorted(carriers, key=_name), *sorted(others, key=_name)][:LISTED_IN_STATUS]
+
+
+_name = attrgetter("cluster")
 
 
 def _placed(placement: Placement) -> str:
@@ -169,6 +182,8 @@ def _placed(placement: Placement) -> str:
 
 def _survival(outcome: Mapping[str, Survival]) -> str:
     """Which single losses the set does not survive, and what would change that."""
+    if all([survival.full for survival in outcome.values()]):
+        return ""
     no_primary = [name for name, survival in outcome.items() if not survival.election]
     no_writes = [name for name, survival in outcome.items() if survival.election and not survival.majority_write]
     sentences = []
@@ -231,10 +246,8 @@ def _lost(demand: Demand, decision: Decision) -> list[str]:
     """Whoever waits for the members of a lost cluster elsewhere has to know whether they will come, and when."""
     placed = {entry.cluster: entry for entry in decision.placement.clusters} if decision.placement else {}
     told = []
-    for verdict in sorted(decision.verdicts, key=lambda verdict: verdict.cluster):
-        entry = placed.get(verdict.cluster)
-        if verdict.ready or entry is None:
-            continue
+    for verdict in sorted([each for each in decision.verdicts if not each.ready and each.cluster in placed], key=_name):
+        entry = placed[verdict.cluster]
         what = _count(entry.members, "member") if entry.members else "arbiter"
         verb = "stay" if entry.members > 1 else "stays"
         told.append(

@@ -222,10 +222,20 @@ class Table:
 
     def room(self, row: int, needs: Sequence[Need], shape: MemberShape) -> int | None:
         """The same of one row."""
-        if row in self.limitless(shape):
-            return self._finer_room(row, shape)
-        least: int = min([each[row] // amount for _, amount, each in needs])
-        return least if least > 0 else 0
+        return self.rooms((row,), needs, shape)[0]
+
+    def rooms(self, rows: Sequence[int], needs: Sequence[Need], shape: MemberShape) -> list[int | None]:
+        """The same of a few rows."""
+        least: list[int]
+        if len(needs) == 3:
+            (_, some, one), (_, more, two), (_, most, three) = needs
+            least = [min(one[row] // some, two[row] // more, three[row] // most) for row in rows]
+        else:
+            least = [min([each[row] // amount for _, amount, each in needs]) for row in rows]
+        limitless = self.limitless(shape)
+        if not limitless:
+            return [room if room > 0 else 0 for room in least]
+        return [self._finer_room(row, shape) if row in limitless else max(0, room) for row, room in zip(rows, least, strict=True)]
 
     def limitless(self, shape: MemberShape) -> set[int]:
         """The rows of which sums do not limit how many members they take."""
@@ -291,12 +301,23 @@ class Table:
         for row, domains in enumerate(self.domains):
             for domain in domains:
                 members.setdefault(domain, []).append(row)
-        crowds: dict[tuple[str, int], tuple[Column, int]] = {
-            domain: (np.array(rows, dtype=np.intp) if self.vector else rows, domain[1] << CROWD_SHIFT)
-            for domain, rows in members.items()
-            if 1 < len(rows) < len(self.snapshots)
-        }
-        self.crowds = [tuple([crowds[domain] for domain in domains if domain in crowds]) for domains in self.domains]
+        crowds: dict[tuple[str, int], list[tuple[Column, int]]] = {}
+        for domain, rows in members.items():
+            if 1 < len(rows) < len(self.snapshots):
+                where = [np.array(rows, dtype=np.intp)] if self.vector else rows
+                crowds[domain] = [(each, domain[1] << CROWD_SHIFT) for each in where]
+        self.crowds = [_together([crowds[domain] for domain in domains if domain in crowds]) for domains in self.domains]
+
+
+def _together(crowds: Sequence[list[tuple[Column, int]]]) -> list[tuple[Column, int]]:
+    """Where a member of a row is felt and how much: by arrays of rows, or by rows of which each is named once."""
+    found = [one for crowd in crowds for one in crowd]
+    if found and isinstance(found[0][0], int):
+        steps: dict[int, int] = {}
+        for row, step in found:
+            steps[row] = steps.get(row, 0) + step
+        return list(steps.items())
+    return found
 
 
 class Scan:
@@ -347,14 +368,9 @@ class Scan:
 
     def crowd(self, row: int, members: int) -> None:
         """So many members more in this row make its failure domains less wanted."""
-        keys, vector = self._keys, self._table.vector
-        for rows, step in self._table.crowds[row]:
-            more = step * members
-            if vector:
-                keys[rows] += more
-            else:
-                for near in rows:
-                    keys[near] += more
+        keys = self._keys
+        for where, step in self._table.crowds[row]:
+            keys[where] += step * members
 
     def take(self, members: int) -> list[int]:
         """The best row, the best one after that, and so on, for one member each; fewer where no more rows are open.
@@ -375,6 +391,7 @@ class Scan:
                 row = keys.index(least)
             rows.append(row)
             keys[row] = CLOSED
-            if len(rows) < members and crowds[row]:
-                self.crowd(row, 1)
+            if len(rows) < members:
+                for where, step in crowds[row]:
+                    keys[where] += step
         return rows
