@@ -91,7 +91,8 @@ def _stamped(observed: Observed, pending: Mapping[str, Pending]) -> list[Action]
     Those that the policy has let go keep theirs until Karmada's binding no longer names them: without a rule they would get the
     template as it stands, and their data planes would not know that the object is theirs to delete.
     """
-    if not pending or (observed.objects.propagation is None and observed.objects.template is None):
+    if not pending or observed.objects.template is None:
+        # Without a template Karmada renders nothing; a rule made now, from an old look, would stay behind for ever.
         return []
     current = tasks_of(observed.objects.override)
     tasks: list[Task] = [decommission_task(cluster, current.get(cluster), entry) for cluster, entry in pending.items()]

@@ -201,6 +201,23 @@ def test_a_removed_cluster_that_died_holds_up_nobody_and_leaves_when_it_is_back(
     assert world.cells["c3"].mongodb is None
 
 
+def test_no_rule_is_made_for_an_old_look_at_an_end_that_is_over() -> None:
+    world = running(FIVE)
+    world.set_cluster("c3", ready=False)
+    world.delete()
+    world.run(14)
+    world.set_cluster("c3")
+    world.tick()
+    assert not world.exists
+    for resource, name in ((MONGODBS, NAME), (OVERRIDE_POLICIES, NAME)):
+        world.store.delete(resource, name)
+    observed = world.observe()
+    assert observed.pending
+    assert observed.reports
+    plan = plan_for(observed, lambda count: b"\1" * count)
+    assert [action.resource.kind for action in plan.actions if action.verb in (Verb.APPLY, Verb.CREATE)] == []
+
+
 def test_preserve_is_only_lifted_after_every_cluster_has_confirmed() -> None:
     world = running(FIVE)
     world.delete()
