@@ -252,7 +252,7 @@ class MongoDBReconciler:
             await parts.writer.mark_namespace(parts.inputs.namespace(key.namespace), holds=False)
         let_go = mongo.federated and not mongo.karmada_managed
         if mongo.deleting:
-            if let_go:
+            if mongo.federated:
                 await parts.teardown.remove_what_was_brought(key, mongo, look.stance.instance_uid)
             await parts.writer.set_finalizers(obj, _without(finalizers_of(obj), FINALIZER_MONGODB))
             return DONE

@@ -266,6 +266,19 @@ async def test_what_karmada_has_let_go_of_goes_with_the_object_and_nothing_else_
     assert cell.names(CONFIG_MAPS) == ["x-config-notes"]
 
 
+async def test_a_password_that_karmada_has_let_go_of_goes_also_when_karmada_deletes_the_object() -> None:
+    obj = mongodb(federation=STAMP | {"decommission": True})
+    obj["metadata"]["labels"]["karmada.io/managed"] = "true"
+    cell = Cell(obj)
+    auth(cell)
+    await cell.looks(4)
+    assert "x-auth" in cell.names(SECRETS)
+    await cell.server.client().delete(MONGODBS, KEY.name, namespace=KEY.namespace)
+    await cell.looks(2)
+    assert cell.server.get(MONGODBS, KEY.name, KEY.namespace) is None
+    assert "x-auth" not in cell.names(SECRETS)
+
+
 async def test_volumes_grow_with_the_spec_and_never_shrink_and_new_members_get_the_new_size() -> None:
     cell = Cell(mongodb(members=2, persistence={"storage": "1Gi"}))
     await cell.settle()
