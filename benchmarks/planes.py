@@ -38,6 +38,8 @@ TOKEN = "bench"
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABEL.items())
 UNTIL_READY = 60.0
 
+Holds = Callable[[], bool]
+
 
 @asynccontextmanager
 async def embedded() -> AsyncIterator[Path]:
@@ -57,6 +59,20 @@ def version_of_assets() -> str:
     """Of the kube-apiserver that `kubernetes` starts."""
     said = subprocess.run([require_assets() / "kube-apiserver", "--version"], capture_output=True, text=True, check=True)
     return said.stdout.split()[-1]
+
+
+@asynccontextmanager
+async def standin(clusters: int) -> AsyncIterator[Path]:
+    """The kubeconfig of the stand-in, which has so many clusters."""
+    with tempfile.TemporaryDirectory(prefix="fedstate-bench-") as name:
+        directory, port = Path(name), any_free_port()
+        pki = ensure_pki(directory / "pki", ["127.0.0.1", "localhost"])
+        argv = ["-m", "benchmarks.standin", f"--clusters={clusters}", f"--port={port}"]
+        async with child([*argv, f"--cert={pki.tls_cert}", f"--key={pki.tls_key}"], directory / "standin.log"):
+            kubeconfig = _kubeconfig(directory, port, pki)
+            async with asyncio.timeout(UNTIL_READY), KubeClient(await load_kubeconfig(str(kubeconfig))) as client:
+                await _patiently(lambda: client.text("/version"))
+            yield kubeconfig
 
 
 @asynccontextmanager
