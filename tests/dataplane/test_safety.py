@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fedstate.api.naming import LABEL_INSTANCE_UID, LABEL_RETAINED, MONGODBS
+from fedstate.api.naming import FINALIZER_MONGODB, LABEL_INSTANCE_UID, LABEL_RETAINED, MONGODBS
 from fedstate.api.replset import PlanMember, ReplsetPlan, RetiringMember, hostconf_data
 from fedstate.dataplane.holdings import OwnMember
 from fedstate.dataplane.members import may_stop
@@ -269,6 +269,7 @@ async def test_what_karmada_has_let_go_of_goes_with_the_object_and_nothing_else_
 async def test_a_password_that_karmada_has_let_go_of_goes_also_when_karmada_deletes_the_object() -> None:
     obj = mongodb(federation=STAMP | {"decommission": True})
     obj["metadata"]["labels"]["karmada.io/managed"] = "true"
+    obj["metadata"]["finalizers"] = [FINALIZER_MONGODB]
     cell = Cell(obj)
     auth(cell)
     await cell.looks(4)
