@@ -3,9 +3,10 @@
 Decides as `decision.decide` does, but asks no cluster that carries nothing of the instance for more than its key.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
-from fedstate.api.placement import Placement
+from fedstate.api.placement import ClusterMembers, Placement
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
 from fedstate.scheduler.decision import (
     Decision,
@@ -80,14 +81,34 @@ class Question:
             if len(rows) == demand.members:
                 scan.crowd(rows[-1], 1)
             return self._dealt(scan, rows, leaving)
-        if len(rows) == demand.members:
-            rows.sort()
-            return Assignment(Placement(clusters=tuple([table.singles[row] for row in rows])), 0)
-        rooms = [self._room(row) for row in rows]
-        most = sum([demand.members if room is None else room for room in rooms])
-        if most < demand.members:
-            return Assignment(Placement(clusters=()), demand.members - most)
-        return self._dealt(scan, rows, leaving)
+        rows.sort()
+        if len(rows) < demand.members:
+            return self._filled(rows)
+        return Assignment(Placement(clusters=tuple([table.singles[row] for row in rows])), 0)
+
+    def _filled(self, rows: Sequence[int]) -> Assignment:
+        """One member for each of these rows, and all further ones for them too, as there are no others. Where all weigh the same,
+        the least count is also furthest below its share and furthest from the limit of votes.
+        """
+        table, demand, keys = self._table, self._demand, self._keys
+        most = [demand.members if room is None else room for room in self._rooms(rows)]
+        if sum(most) < demand.members:
+            return Assignment(Placement(clusters=()), demand.members - sum(most))
+        counts, crowds = [1] * len(rows), Counter([domain for row in rows for domain, _ in table.domains[row]])
+        for _ in range(demand.members - len(rows)):
+            standings = [
+                (counts[at], sum([weight * crowds[domain] for domain, weight in table.domains[row]]), keys[row], at)
+                for at, row in enumerate(rows)
+                if counts[at] < most[at]
+            ]
+            taker = min(standings)[-1]
+            counts[taker] += 1
+            crowds.update([domain for domain, _ in table.domains[rows[taker]]])
+        placed = [
+            table.singles[row] if count == 1 else ClusterMembers(cluster=table.names[row], members=count)
+            for row, count in zip(rows, counts, strict=True)
+        ]
+        return Assignment(Placement(clusters=tuple(placed)), 0)
 
     def _dealt(self, scan: Scan, rows: Sequence[int], leaving: frozenset[str]) -> Assignment:
         """Dealing in general, to clusters that carry members and to those that carry none; `rows` have got one each already, the
@@ -152,20 +173,18 @@ class Question:
         return Candidate(
             name=table.names[row],
             current=0,
-            room=self._room(row),
+            room=self._rooms((row,))[0],
             score=table.scored(row, self._shape.found(row, table)[1]),
             weight=weight,
             domains=table.domains[row],
             ready=table.snapshots[row].ready,
         )
 
-    def _room(self, row: int) -> int | None:
-        """How many members a row takes that carries none."""
+    def _rooms(self, rows: Sequence[int]) -> list[int | None]:
+        """How many members each of these rows takes, of which none carries any."""
         most = self._demand.spread.max_members_per_cluster
-        room = self._table.room(row, self._needs, self._demand.shape)
-        if most is None:
-            return room
-        return most if room is None else min(room, most)
+        rooms = self._table.rooms(rows, self._needs, self._demand.shape)
+        return rooms if most is None else [most if room is None else min(room, most) for room in rooms]
 
     def _goes_first(self, row: int, weight: int, taker: str, division: Division) -> bool:
         if not weight > 1 and division.counts[taker] and division.candidates[taker].weight == 1:
