@@ -2,7 +2,9 @@
 
 from functools import cache
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
+
+from fedstate.control.metrics import Count, Counter, Durations, Histogram
 
 ATTEMPTS = Counter(
     "fedstate_scheduler_schedule_attempts_total",
@@ -28,12 +30,12 @@ READING_AGE = Gauge(
 
 
 @cache
-def _attempts(kind: str, result: str) -> Counter:
+def _attempts(kind: str, result: str) -> Count:
     return ATTEMPTS.labels(kind, result)
 
 
 @cache
-def _duration(kind: str) -> Histogram:
+def _duration(kind: str) -> Durations:
     return DURATION.labels(kind)
 
 

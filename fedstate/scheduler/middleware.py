@@ -5,14 +5,22 @@ MongoDB is the first one; another is another `Middleware`, found by its entry po
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints
-from fedstate.api.naming import ANNOTATION_REBALANCED, MONGODBS, MULTI_CLOUD_MONGODBS
+from fedstate.api.federated import MultiCloudMongoDB, SpreadConstraints, check_instance_name
+from fedstate.api.naming import (
+    ANNOTATION_REBALANCE,
+    ANNOTATION_REBALANCED,
+    ANNOTATION_SCHEDULER_RESULT,
+    MONGODBS,
+    MULTI_CLOUD_MONGODBS,
+)
 from fedstate.api.placement import Placement
 from fedstate.errors import FedstateError
-from fedstate.kube.objects import KubeObject, annotations_of, key_of
+from fedstate.kube.codec import decode, encode
+from fedstate.kube.objects import Key, KubeObject, annotations_of, deletion_timestamp_of, generation_of, key_of, name_of
 from fedstate.kube.resources import Resource
 from fedstate.scheduler.amounts import Amounts, amounts_of
 from fedstate.scheduler.capacity.rooms import MemberShape
@@ -71,7 +79,44 @@ class Middleware:
 
 
 def mongodb_demand(obj: KubeObject) -> Demand:
-    instance = MultiCloudMongoDB.from_object(obj)
+    """An instance is read several times, and many are alike: what a spec says is remembered, unless it holds a password."""
+    spec = obj.get("spec")
+    if not isinstance(spec, dict) or not _is_plain(spec):
+        demand = _demand(MultiCloudMongoDB.from_object(obj), key_of(obj))
+        return replace(demand, rebalance=_asked(annotations_of(obj)))
+    check_instance_name(name_of(obj))
+    annotations = annotations_of(obj)
+    result = annotations.get(ANNOTATION_SCHEDULER_RESULT)
+    return replace(
+        _wishes(encode(spec)),
+        current=Placement.from_annotation(result) if result else None,
+        generation=generation_of(obj),
+        deleting=deletion_timestamp_of(obj) is not None,
+        rebalance=_asked(annotations),
+    )
+
+
+def _asked(annotations: Mapping[str, str]) -> str:
+    """The owner's request to place the members anew, unless it has been acted upon."""
+    asked = annotations.get(ANNOTATION_REBALANCE, "")
+    return asked if asked != annotations.get(ANNOTATION_REBALANCED) else ""
+
+
+def _is_plain(spec: Mapping[str, Any]) -> bool:
+    """Whether nothing in it is secret, and nothing depends on whose spec it is."""
+    parts = [spec.get(name) or {} for name in ("auth", "imageSetting", "member")]
+    auth, image, member = [part if isinstance(part, dict) else {"": part} for part in parts]
+    return not (auth.get("rootPasswd") or isinstance(image.get("imagePullSecret"), dict) or member)
+
+
+@lru_cache(maxsize=2048)
+def _wishes(spec: bytes) -> Demand:
+    """What the spec says, of an instance without a placement."""
+    anybody = {"metadata": {"name": "anybody"}, "spec": decode(spec)}
+    return _demand(MultiCloudMongoDB.from_object(anybody), key_of(anybody))
+
+
+def _demand(instance: MultiCloudMongoDB, key: Key) -> Demand:
     request = _requests(instance.resources)
     if instance.export_enabled:
         for name, amount in _requests(instance.export_resources).items():
@@ -81,7 +126,7 @@ def mongodb_demand(obj: KubeObject) -> Demand:
         arbiter=instance.arbiter,
         mode=instance.scheduler_mode,
         request=request,
-        shape=shape_of(request, instance.storage.storage_class, instance.pod_spec, key_of(obj)),
+        shape=shape_of(request, instance.storage.storage_class, instance.pod_spec, key),
         spread=instance.spread,
         current=instance.placement,
         scheduler_name=instance.scheduler_name,
@@ -89,7 +134,6 @@ def mongodb_demand(obj: KubeObject) -> Demand:
         deleting=instance.deleting,
         dynamic=instance.dynamic,
         toleration=instance.toleration_seconds,
-        rebalance=instance.rebalance if instance.rebalance != annotations_of(obj).get(ANNOTATION_REBALANCED) else "",
     )
 
 
