@@ -3,6 +3,7 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import orjson
@@ -32,7 +33,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "level": record.levelname.lower(),
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "ts": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03}Z",
             "logger": record.name,
             "msg": record.getMessage(),
         }
@@ -64,6 +65,11 @@ def set_up(format: str, level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+@lru_cache(maxsize=8)
+def _second(since: int) -> str:
+    return datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
