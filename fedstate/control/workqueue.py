@@ -215,9 +215,13 @@ class WorkQueue:
                 return
 
     def _ages(self) -> list[float]:
+        """How long each key has been in somebody's hands; outside the loop there are no hands any more."""
         if not self._processing:
             return []
-        now = _now()
+        try:
+            now = _now()
+        except RuntimeError:
+            return []
         return [now - started for started in self._processing.values()]
 
 

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from fedstate.control.ratelimit import FailureBackoff, TokenBucket
 from fedstate.control.workqueue import LOW_PRIORITY, QueueShutDown, WorkQueue
@@ -288,3 +289,17 @@ def test_times_closer_than_the_clock_of_uvloop_can_tell_apart() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(main()) == [A, B, C]
+
+
+def test_metrics_are_read_also_where_a_loop_has_ended_in_the_middle_of_work() -> None:
+    async def taken() -> WorkQueue:
+        queue = WorkQueue("cut-off")
+        queue.add(Key("", "a"))
+        await queue.get()
+        return queue
+
+    queue = asyncio.run(taken())
+    labels = {"name": "cut-off", "controller": "cut-off"}
+    found = REGISTRY.get_sample_value("workqueue_unfinished_work_seconds", labels)
+    assert queue is not None
+    assert found == 0

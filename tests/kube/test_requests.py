@@ -520,6 +520,7 @@ def test_a_used_connection_that_falls_silent_is_not_asked_again(play: Play) -> N
     assert len(play(scenario, script)) == 1
 
 
+@pytest.mark.timeout(90)
 @own_tls
 def test_of_a_thousand_requests_with_random_faults_none_is_lost_done_twice_or_mixed_up(play: Play) -> None:
     dice = random.Random(7)
