@@ -267,7 +267,10 @@ def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, lea
 
 def candidate_of(verdict: Verdict, demand: Demand, profile: Profile, leaving: frozenset[str]) -> Candidate:
     room = verdict.room if verdict.feasible else 0
+    most = demand.spread.max_members_per_cluster
     capacity = None if room is None else verdict.current + room
+    if capacity is not None and most is not None:
+        capacity = min(capacity, most)  # what it carries beyond that is no reason to give it more
     return Candidate(
         name=verdict.cluster,
         current=verdict.current,

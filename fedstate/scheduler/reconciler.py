@@ -47,8 +47,10 @@ from fedstate.scheduler.waiting import Waiting
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN = 300.0
-"""Seconds until an instance without a place is tried again, should no change have done so before; kube-scheduler's safety net."""
+LOOK_AGAIN = 30.0
+"""Seconds until an instance without a place is looked at again, should no change have done so before: its story tells what is too
+little by now, also where no change has helped.
+"""
 
 LOOK_AGAIN_AWAITED = 15.0
 """The same for one that waits for the first report of a cluster, since that wait ends by time alone."""

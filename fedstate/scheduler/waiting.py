@@ -15,8 +15,10 @@ from fedstate.scheduler.decision import Decision
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.turns import WAITED
 
-GATHER = 0.2
-"""Seconds in which changes are gathered before anybody is asked about."""
+GATHER = 2.0
+"""Seconds in which changes are gathered before anybody is asked about: what makes room comes to several clusters one after the
+other, and who takes the first one puts all members there, for good.
+"""
 LOOK_ANYWAY = 10.0
 """Bookings also end by time alone, which nobody is told of."""
 SHARE = 0.1

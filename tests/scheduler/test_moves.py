@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from fedstate.api.federated import Preference
 from fedstate.api.placement import Placement
@@ -89,6 +89,7 @@ def test_the_engine_moves_members_as_the_plain_form_does(vector: bool, random: R
 
 @settings(max_examples=2 * EXAMPLES, deadline=None)
 @given(random=SEEDS)
+@example(random=Random(23485))
 def test_what_has_moved_stays_and_is_not_moved_again_when_it_is_asked_for_again(random: Random) -> None:
     profile, fleet = random.choice(PROFILES), fleet_of(random)
     for one in fleet.clusters:

@@ -82,7 +82,7 @@ async def test_two_half_full_nodes_take_no_member_and_one_that_is_freed_takes_wh
         assert running.placed("orders") is None
         assert "a: fits 0 members: no node has cpu 3 free: the most is 2 on a-1" in running.said("orders")
         member.remove(PODS, "p1", "shop")
-        await asyncio.sleep(2)
+        await asyncio.sleep(4)
         assert running.placed("orders") == {"a": 1}
 
 
@@ -143,7 +143,7 @@ async def test_members_that_are_placed_are_taken_off_until_their_pods_are_and_ne
         await asyncio.sleep(2)
         assert running.placed("third") is None
         member.seed(NODES, node("a-2", "500m"))
-        await asyncio.sleep(2)
+        await asyncio.sleep(4)
         assert running.placed("third") == {"a": 1}
 
 
