@@ -19,17 +19,30 @@ Column = Any
 """list[int] or an array of int64, alike throughout a table."""
 
 
+class _Kept:
+    """The column of a shape, how much of what has moved it has seen, and its place among the shapes that are asked for together."""
+
+    __slots__ = ("at", "column", "seen")
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.seen = 0
+        self.at: int | None = None
+
+
 class Slots:
     """`booked` tells what is booked in a row; `blank` makes a column of UNLIMITED; `finer` are the readings, by their rows."""
 
-    __slots__ = ("_beside", "_blank", "_booked", "_columns", "_moved", "finer")
+    __slots__ = ("_answers", "_beside", "_blank", "_booked", "_kept", "_moved", "_together", "finer")
 
     def __init__(self, booked: Callable[[int], Mapping[MemberShape, int]], blank: Callable[[], Column]) -> None:
         self._booked = booked
         self._blank = blank
         self.finer: dict[int, Rooms] = {}
         self._beside: dict[int, Rooms] = {}
-        self._columns: OrderedDict[MemberShape, tuple[Column, int]] = OrderedDict()
+        self._answers: dict[int, list[int | None]] = {}
+        self._kept: OrderedDict[MemberShape, _Kept] = OrderedDict()
+        self._together: tuple[MemberShape, ...] = ()
         self._moved: list[int] = []
 
     def put(self, row: int, rooms: Rooms | None) -> None:
@@ -45,6 +58,7 @@ class Slots:
         """Something else is booked in the row."""
         if row in self.finer:
             self._beside.pop(row, None)
+            self._answers.pop(row, None)
             self._moved.append(row)
 
     def rooms(self, row: int) -> Rooms | None:
@@ -64,23 +78,45 @@ class Slots:
         if not self.finer:
             return None
         if len(self._moved) > MOST_MOVED:
-            self._columns.clear()
+            self._kept.clear()
             self._moved.clear()
-        known = self._columns.get(shape)
-        if known is None:
-            if len(self._columns) >= MOST_COLUMNS:
-                self._columns.popitem(last=False)
-            column = self._blank()
-            self._fill(column, self.finer, shape)
-        else:
-            column, seen = known
-            self._columns.move_to_end(shape)
-            if seen < len(self._moved):
-                self._fill(column, dict.fromkeys(self._moved[seen:]), shape)
-        self._columns[shape] = column, len(self._moved)
-        return column
+        kept = self._kept.get(shape)
+        if kept is None:
+            if len(self._kept) >= MOST_COLUMNS:
+                self._kept.popitem(last=False)
+            kept = self._kept[shape] = _Kept(self._blank())
+            self._fill(kept, self.finer, shape)
+        elif kept.seen < len(self._moved):
+            if kept.at is None and shape.instance is None:
+                self._ask_together(kept)
+            self._fill(kept, dict.fromkeys(self._moved[kept.seen :]), shape)
+        self._kept.move_to_end(shape)
+        kept.seen = len(self._moved)
+        return kept.column
 
-    def _fill(self, column: Column, rows: Mapping[int, object], shape: MemberShape) -> None:
+    def _ask_together(self, newest: _Kept) -> None:
+        """Who is asked for a second time will be asked for again, and a row that has moved is asked for all of these at once.
+
+        Not so the shapes that are one instance's own.
+        """
+        known = [(shape, kept) for shape, kept in self._kept.items() if kept.at is not None or kept is newest]
+        for at, (_, kept) in enumerate(known):
+            kept.at = at
+        self._together = tuple([shape for shape, _ in known])
+        self._answers.clear()
+
+    def _fill(self, kept: _Kept, rows: Mapping[int, object], shape: MemberShape) -> None:
+        column, at = kept.column, kept.at
         for row in rows:
-            fits = self.of(row, shape)
+            answers = None if at is None else self._answered(row)
+            fits = self.of(row, shape) if answers is None or at is None else answers[at]
             column[row] = UNLIMITED if fits is None else min(fits, UNLIMITED)
+
+    def _answered(self, row: int) -> list[int | None] | None:
+        """By the places of shapes; None of a row that has to be asked for one after the other."""
+        answers = self._answers.get(row)
+        if answers is None:
+            each = getattr(self.rooms(row), "fits_each", None)
+            if each is not None:
+                answers = self._answers[row] = each(self._together)
+        return answers

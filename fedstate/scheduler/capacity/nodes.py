@@ -5,78 +5,31 @@ Pure. Knows nodes as they were at one moment, and nothing of where that knowledg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
-import numpy.typing as npt
 
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, StorageClassRecord, Terms
-from fedstate.scheduler.amounts import CPU, PODS
-from fedstate.scheduler.capacity.arranging import Ints, evenly, tightly
+from fedstate.scheduler.capacity.arranging import Ints, tightly
+from fedstate.scheduler.capacity.loads import KNOWN, Flags, Load, Loads, load_of, needs_of, spread
 from fedstate.scheduler.capacity.matching import repelling, selected, within_terms
 from fedstate.scheduler.capacity.refusals import refusal_of
 from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 
-KNOWN = (PODS, CPU, "memory", "ephemeral-storage")
-"""The resources of which a node's record tells; the rows of all tables of amounts here."""
-
 MOST_SHAPES = 256
-MOST_BYTES = 1 << 14
+MOST_BYTES = 1 << 15
 """For the steps by which booked members were laid onto the nodes of one cluster."""
 
-Flags = npt.NDArray[np.bool_]
 Homes = Mapping[Key, tuple[str, ...]]
-
-
-class Load(NamedTuple):
-    """A kind of pod, by what it takes off a node: amounts of the rows of KNOWN, on the nodes of the mask (None: on any).
-
-    `single`: no two of these pods share a node. `known` is whether this is all that it takes; `order` is where it comes when
-    several kinds are laid onto nodes.
-    """
-
-    needs: tuple[tuple[int, int], ...]
-    mask: Flags | None
-    single: bool = False
-    known: bool = True
-    order: tuple[object, ...] = ()
-
-    def fits(self, free: Ints) -> Ints:
-        """How many of these pods each node takes, of which nothing that is free is less than 0."""
-        counts: Ints = free[0].copy()
-        for row, amount in self.needs:
-            np.minimum(counts, free[row] // amount, out=counts)
-        if self.mask is not None:
-            counts *= self.mask
-        if self.single:
-            np.minimum(counts, 1, out=counts)
-        return counts
-
-    def take(self, free: Ints, taken: Ints) -> None:
-        free[0] -= taken
-        for row, amount in self.needs:
-            free[row] -= amount * taken
-
-
-def needs_of(amounts: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """By row of KNOWN, of amounts in the order of its rows without the first one, pods, of which every pod takes one."""
-    return tuple((row, amount) for row, amount in enumerate(amounts, 1) if amount > 0)
-
-
-def spread(free: Ints, load: Load, count: int, way: Callable[[Ints, int], Ints] = evenly) -> Ints:
-    """Takes what so many pods need off `free`, as far as they fit; how many are on each node."""
-    fits = load.fits(free)
-    taken = way(fits, min(count, int(fits.sum())))
-    load.take(free, taken)
-    return taken
 
 
 class NodeSet:
     """The nodes and storage classes of a cluster, without what is free on them: shared by readings until one of them changes."""
 
-    __slots__ = ("_loads", "classes", "nodes", "usable", "whole")
+    __slots__ = ("_loads", "_together", "classes", "nodes", "usable", "whole")
 
     def __init__(self, nodes: Iterable[NodeRecord], classes: Iterable[StorageClassRecord] = ()) -> None:
         self.nodes = tuple(sorted(nodes, key=lambda node: node.key.name))
@@ -85,6 +38,18 @@ class NodeSet:
         amounts = [(node.pods, node.cpu_millis, node.memory_bytes, node.storage_bytes) for node in self.nodes]
         self.whole: Ints = np.array(amounts, dtype=np.int64).reshape(-1, len(KNOWN)).T
         self._loads: dict[MemberShape, Load] = {}
+        self._together: tuple[Sequence[MemberShape], Loads, list[int]] | None = None
+
+    def loads(self, shapes: Sequence[MemberShape]) -> tuple[Loads, list[int]]:
+        """Of all the shapes, in this order, and the places of those of which it does not say everything.
+
+        Nearly always asked for with the same sequence as the time before.
+        """
+        if self._together is None or self._together[0] is not shapes:
+            loads = [self.load(shape) for shape in shapes]
+            own = [at for at, shape in enumerate(shapes) if shape.instance is not None or not loads[at].known]
+            self._together = shapes, Loads(loads), own
+        return self._together[1:]
 
     def load(self, shape: MemberShape) -> Load:
         """What a member takes, and on which nodes it may run at all."""
@@ -94,13 +59,13 @@ class NodeSet:
                 self._loads.clear()
             request, mask = dict(shape.request), self.open_to(shape)
             amounts = [request.get(name, 0) for name in KNOWN[1:]]
-            found = self._loads[shape] = Load(
-                needs=needs_of(amounts),
-                mask=None if mask.all() else mask,
+            found = self._loads[shape] = load_of(
+                needs_of(amounts),
+                None if mask.all() else mask,
                 single=shape.alone,
                 known=all(name in KNOWN for name in request),
                 # Those that are welcome on few nodes before those that go anywhere, the large before the small.
-                order=(int(mask.sum()), *(-amount for amount in amounts), repr(shape)),
+                order=(int(mask.sum()), *(-amount for amount in amounts), _text_of(shape)),
             )
         return found
 
@@ -118,6 +83,12 @@ class NodeSet:
             return self.classes.get(shape.storage_class)
         defaults = [record for record in self.classes.values() if record.default]
         return defaults[0] if len(defaults) == 1 else None
+
+
+@lru_cache(MOST_SHAPES)
+def _text_of(shape: MemberShape) -> str:
+    """Once for all clusters."""
+    return repr(shape)
 
 
 def _takes(node: NodeRecord, shape: MemberShape, reached: Terms) -> bool:
@@ -138,16 +109,16 @@ class NodeRooms:
     more room at all. So whatever is placed by `fits`, one after the other, fits the nodes together.
     """
 
-    __slots__ = ("_clash", "_loads", "_most", "_steps", "free", "homes", "nodes")
+    __slots__ = ("_clash", "_kept", "_laid", "_steps", "free", "homes", "nodes")
 
     def __init__(self, nodes: NodeSet, free: Ints, *, homes: Homes, clash: bool = False) -> None:
         self.nodes = nodes
         self.free: Ints = np.maximum(free, 0)
         self.homes = homes
         self._clash = clash
-        self._loads: dict[MemberShape, Load] = {}
-        self._most: dict[MemberShape, int] = {}
-        self._steps: list[tuple[MemberShape, int, Ints, Homes]] = []
+        self._kept: dict[MemberShape, _Kept] = {}
+        self._laid: Sequence[_Wanted] = ()
+        self._steps: list[tuple[int, Ints, Homes]] = []
 
     def __eq__(self, other: object) -> bool:
         """Whether both know the same nodes with the same free amounts, as readings between two changes do."""
@@ -162,11 +133,14 @@ class NodeRooms:
     __hash__ = None  # type: ignore[assignment]
 
     def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:
-        wanted = [(shape, min(count, self._room(shape))) for shape, count in booked.items()]
-        wanted = [(shape, count) for shape, count in wanted if count > 0]
+        wanted: list[_Wanted] = []
+        for shape, count in booked.items():
+            order, load, room = self._kept.get(shape) or self._keep(shape)
+            if room and count > 0:
+                wanted.append((order, shape, min(count, room), load))
         if not wanted or self._clash:
             return self
-        wanted.sort(key=lambda one: self._load(one[0]).order)
+        wanted.sort(key=itemgetter(0))
         return self._laid_evenly(wanted) or self._laid_tightly(wanted)
 
     def fits(self, shape: MemberShape) -> int | None:
@@ -175,40 +149,51 @@ class NodeRooms:
             return None
         return 0 if self._clash else int(load.fits(self.free).sum())
 
+    def fits_each(self, shapes: Sequence[MemberShape]) -> list[int | None]:
+        """`fits` of each of the shapes."""
+        if self._clash:
+            return [self.fits(shape) for shape in shapes]
+        loads, own = self.nodes.loads(shapes)
+        found: list[int | None] = [*loads.fits(self.free)]
+        for at in own:
+            found[at] = self.fits(shapes[at])
+        return found
+
     def why_not(self, shape: MemberShape) -> str:
         if self._clash:
             return "what is placed there already, and has no pods yet, does not fit its nodes together"
         at_home = frozenset(self.homes.get(shape.instance, ())) if shape.instance is not None else frozenset()
         return refusal_of(self.nodes.nodes, self.free, shape, self.nodes.class_of(shape), at_home)
 
-    def _laid_evenly(self, wanted: Sequence[tuple[MemberShape, int]]) -> NodeRooms | None:
+    def _laid_evenly(self, wanted: Sequence[_Wanted]) -> NodeRooms | None:
         """What is left beside all of them, or None if they do not fit this way.
 
-        Between two questions there is mostly one booking more, so the last answer is kept step by step.
+        Between two questions there is mostly one booking more, so the last answer is kept, as many steps of it as may be.
         """
-        steps, same = self._steps, 0
-        for (shape, count), (before, number, _, _) in zip(wanted, steps, strict=False):
-            if shape != before or count != number:
+        same = 0
+        for (_, shape, count, _), (_, before, number, _) in zip(wanted, self._laid, strict=False):
+            if count != number or (shape is not before and shape != before):
                 break
             same += 1
-        del steps[same:]
-        free, homes = steps[-1][2:] if steps else (self.free, self.homes)
-        keeps = self.free.nbytes * len(wanted) <= MOST_BYTES
-        for shape, count in wanted[same:]:
-            free = free.copy()
-            taken = spread(free, self._load(shape), count)
-            if int(taken.sum()) < count:
+        self._laid, steps = wanted, self._steps
+        while steps and steps[-1][0] > same:
+            steps.pop()
+        begun, free, homes = steps[-1] if steps else (0, self.free, self.homes)
+        free, every = free.copy(), 1 + self.free.nbytes * len(wanted) // MOST_BYTES
+        for at, (_, shape, count, load) in enumerate(wanted[begun:], begun + 1):
+            taken, number = spread(free, load, count)
+            if number < count:
                 return None
             homes = self._housed(homes, shape, taken)
-            if keeps:
-                steps.append((shape, count, free, homes))
+            if not at % every:
+                steps.append((at, free.copy(), homes))
         return NodeRooms(self.nodes, free, homes=homes)
 
-    def _laid_tightly(self, wanted: Sequence[tuple[MemberShape, int]]) -> NodeRooms:
+    def _laid_tightly(self, wanted: Sequence[_Wanted]) -> NodeRooms:
         free, homes = self.free.copy(), self.homes
-        for shape, count in wanted:
-            taken = spread(free, self._load(shape), count, tightly)
-            if int(taken.sum()) < count:
+        for _, shape, count, load in wanted:
+            taken, number = spread(free, load, count, tightly)
+            if number < count:
                 return NodeRooms(self.nodes, self.free, homes=self.homes, clash=True)
             homes = self._housed(homes, shape, taken)
         return NodeRooms(self.nodes, free, homes=homes)
@@ -224,16 +209,19 @@ class NodeRooms:
         load = self.nodes.load(shape)
         if shape.instance is None or shape.instance not in self.homes:
             return load
-        own = self._loads.get(shape)
-        if own is None:
-            at_home = self.homes[shape.instance]
-            strange = np.array([node.key.name not in at_home for node in self.nodes.nodes], dtype=np.bool_)
-            own = self._loads[shape] = load._replace(mask=strange if load.mask is None else load.mask & strange)
-        return own
+        at_home = self.homes[shape.instance]
+        strange = np.array([node.key.name not in at_home for node in self.nodes.nodes], dtype=np.bool_)
+        return load._replace(mask=strange if load.mask is None else load.mask & strange)
 
-    def _room(self, shape: MemberShape) -> int:
-        """How many members of the shape these nodes hold if there are no others; asked for with every booking."""
-        most = self._most.get(shape)
-        if most is None:
-            most = self._most[shape] = int(self._load(shape).fits(self.free).sum())
-        return most
+    def _keep(self, shape: MemberShape) -> _Kept:
+        """Once for all questions: the same bookings come again and again."""
+        load = self._load(shape)
+        kept = self._kept[shape] = load.order, load, int(load.fits(self.free).sum())
+        return kept
+
+
+_Kept = tuple[tuple[object, ...], Load, int]
+"""The order of a shape, its load, and how many of its members these nodes hold if there are no others."""
+
+_Wanted = tuple[tuple[object, ...], MemberShape, int, Load]
+"""Members of a shape that are to be laid onto nodes: its order, the shape, how many, its load."""

@@ -57,6 +57,7 @@ class Rooms(Protocol):
     """A reading of one cluster that knows more than its sums. Immutable: a new reading is a new value.
 
     Pure functions of the reading and their arguments: the same question gets the same answer, in whatever order it is asked.
+    One that can say of many shapes at once what it says of each has `fits_each(shapes)` too.
     """
 
     def beside(self, booked: Mapping[MemberShape, int]) -> Rooms:

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, StorageClassRecord
 from fedstate.scheduler.capacity.arranging import Ints
+from fedstate.scheduler.capacity.loads import KNOWN, load_of, needs_of, spread
 from fedstate.scheduler.capacity.matching import repelling
-from fedstate.scheduler.capacity.nodes import KNOWN, Load, NodeRooms, NodeSet, needs_of, spread
+from fedstate.scheduler.capacity.nodes import NodeRooms, NodeSet
 from fedstate.scheduler.capacity.rooms import Reading, Source
 
 MOST_WAITING_SHAPES = 100
@@ -112,7 +113,7 @@ class NodeTally:
         untainted = np.array([repelling(node, ()) is None for node in nodes.nodes], dtype=np.bool_)
         largest = sorted(self._waiting.items(), reverse=True)[:MOST_WAITING_SHAPES]
         mask = nodes.usable & untainted
-        return sum(int(spread(free, Load(needs_of(amounts), mask), count).sum()) for amounts, count in largest)
+        return sum(spread(free, load_of(needs_of(amounts), mask), count)[1] for amounts, count in largest)
 
     def _count(self, pod: PodRecord, sign: int) -> None:
         amounts = (pod.cpu_millis, pod.memory_bytes, pod.storage_bytes)

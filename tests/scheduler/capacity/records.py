@@ -6,7 +6,7 @@ from typing import Any
 from fedstate.api.federated import Toleration
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, Requirement, StorageClassRecord, Taint
-from fedstate.scheduler.capacity.nodes import KNOWN
+from fedstate.scheduler.capacity.loads import KNOWN
 from fedstate.scheduler.capacity.rooms import MemberShape
 from fedstate.scheduler.capacity.tally import NodeTally
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from fedstate.api.federated import Toleration
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, Requirement, StorageClassRecord
+from fedstate.scheduler.capacity.loads import KNOWN
 from fedstate.scheduler.capacity.matching import meets, repelling, selected, within_terms
-from fedstate.scheduler.capacity.nodes import KNOWN, NodeRooms
+from fedstate.scheduler.capacity.nodes import NodeRooms
 from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
 from tests.scheduler.capacity.records import (
     DEDICATED,
