@@ -6,6 +6,8 @@ Decides as `decision.decide` does, but asks no cluster that carries nothing of t
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from fedstate.api.placement import ClusterMembers, Placement
 from fedstate.scheduler.assignment import Assignment, Candidate, Division
 from fedstate.scheduler.decision import (
@@ -19,8 +21,10 @@ from fedstate.scheduler.decision import (
     judged,
     unfit,
 )
+from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
+from fedstate.scheduler.slots import UNLIMITED, Column
 from fedstate.scheduler.table import Scan, Shape, Table
 
 TOLD, TOLD_OF_FAILURE = 12, 20
@@ -52,10 +56,8 @@ class Question:
         """How many members like those of the demand all clusters together still take; None where there is no limit."""
         table, demand = self._table, self._demand
         most, carried = demand.spread.max_members_per_cluster, demand.current.members if demand.current is not None else {}
-        rooms = table.capacities(self._needs, demand.shape)
-        total = 0
-        for row in Scan(table, self._keys).open_rows():
-            room = rooms[row]
+        rows, total = Scan(table, self._keys).open_rows(), 0
+        for row, room in zip(rows, table.rooms(rows, self._needs, demand.shape), strict=True):
             if most is not None:
                 left = max(0, most - carried.get(table.names[row], 0))
                 room = left if room is None else min(room, left)
@@ -129,8 +131,9 @@ class Question:
             self._deal(row, 1, division)
         while division.total < demand.members:
             taker, best = division.next_taker(), scan.best()
-            if best is not None and (taker is None or self._goes_first(best, weights.get(best, 1), taker, division)):
-                self._deal(best, weights.get(best, 1), division)
+            weight = 1 if weights is None or best is None else int(weights[best])
+            if best is not None and (taker is None or self._goes_first(best, weight, taker, division)):
+                self._deal(best, weight, division)
                 scan.close(best)
                 scan.crowd(best, 1)
             elif taker is not None:
@@ -147,19 +150,23 @@ class Question:
             arbiter_missing=demand.arbiter and home is None,
         )
 
-    def _weights(self, scan: Scan) -> dict[int, int]:
-        """The weight of every open row; the scan goes by them from now on. Where all weigh one, none are named."""
-        divide = self._table.profile.divide[self._demand.mode]
+    def _weights(self, scan: Scan) -> Column | None:
+        """The weight of every row; the scan goes by them from now on. None where all weigh one."""
+        table, demand = self._table, self._demand
+        divide, most = table.profile.divide[demand.mode], demand.spread.max_members_per_cluster
         if divide.even:
-            return {}
-        most, members = self._demand.spread.max_members_per_cluster, self._demand.members
-        capacities = self._table.capacities(self._needs, self._demand.shape)
-        weights = {}
-        for row in scan.open_rows():
-            capacity = capacities[row]
-            if most is not None:
-                capacity = most if capacity is None else min(most, capacity)
-            weights[row] = divide.weight(self._table.snapshots[row], capacity, members)
+            return None
+        capacities, unlimited = table.capacities(self._needs, demand.shape), UNLIMITED if most is None else most
+        weights: Column
+        if divide.by_capacity and table.vector:
+            limited = np.minimum(capacities, unlimited)
+            weights = np.where(limited >= UNLIMITED, demand.members, limited).clip(1, HEAVIEST)
+        else:
+            values = [1] * len(table.names)
+            for row in scan.open_rows():
+                capacity = min(int(capacities[row]), unlimited)
+                values[row] = divide.weight(table.snapshots[row], None if capacity >= UNLIMITED else capacity, demand.members)
+            weights = table.column(values)
         scan.weigh(weights)
         return weights
 

@@ -205,8 +205,8 @@ class Table:
             listed = [key if left >= amount else CLOSED for key, left in zip(listed, column, strict=True)]
         return listed
 
-    def capacities(self, needs: Sequence[Need], shape: MemberShape) -> list[int | None]:
-        """How many members each row can take in all, where it carries none; None where there is no limit."""
+    def capacities(self, needs: Sequence[Need], shape: MemberShape) -> Column:
+        """How many members each row can take in all, where it carries none; UNLIMITED where there is no limit."""
         least: Column = (
             needs[0].column // needs[0].amount if self.vector else [left // needs[0].amount for left in needs[0].column]
         )
@@ -215,17 +215,17 @@ class Table:
                 least = np.minimum(least, column // amount)
             else:
                 least = [min(one, left // amount) for one, left in zip(least, column, strict=True)]
-        values: list[int | None] = least.tolist() if self.vector else least
         for row in self.limitless(shape):
-            values[row] = self._finer_room(row, shape)
-        return values
+            finer = self._finer_room(row, shape)
+            least[row] = UNLIMITED if finer is None else finer
+        return least
 
     def room(self, row: int, needs: Sequence[Need], shape: MemberShape) -> int | None:
-        """The same of one row."""
+        """How many members one row can take, where it carries none; None where there is no limit."""
         return self.rooms((row,), needs, shape)[0]
 
     def rooms(self, rows: Sequence[int], needs: Sequence[Need], shape: MemberShape) -> list[int | None]:
-        """The same of a few rows."""
+        """The same of a few rows, of which each then is looked at by itself."""
         least: list[int]
         if len(needs) == 3:
             (_, some, one), (_, more, two), (_, most, three) = needs
@@ -329,15 +329,12 @@ class Scan:
         self._table = table
         self._keys = keys
 
-    def weigh(self, weights: Mapping[int, int]) -> None:
-        """The heavier a row, the better, before anything else. Rows not named weigh nothing and are closed anyway."""
+    def weigh(self, weights: Column) -> None:
+        """The heavier a row, the better, before anything else. Closed ones stay closed, whatever they weigh."""
         if self._table.vector:
-            rows = np.fromiter(weights.keys(), dtype=np.intp, count=len(weights))
-            heavy = np.fromiter(weights.values(), dtype=np.int64, count=len(weights))
-            self._keys[rows] += (HEAVIEST - heavy) << WEIGHT_SHIFT
+            self._keys += (HEAVIEST - weights) << WEIGHT_SHIFT
         else:
-            for row, weight in weights.items():
-                self._keys[row] += (HEAVIEST - weight) << WEIGHT_SHIFT
+            self._keys = [key + ((HEAVIEST - weight) << WEIGHT_SHIFT) for key, weight in zip(self._keys, weights, strict=True)]
 
     def open_rows(self) -> list[int]:
         if self._table.vector:

@@ -5,7 +5,7 @@ Pure. Knows nodes as they were at one moment, and nothing of where that knowledg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 
@@ -29,7 +29,7 @@ Homes = Mapping[Key, tuple[str, ...]]
 class NodeSet:
     """The nodes and storage classes of a cluster, without what is free on them: shared by readings until one of them changes."""
 
-    __slots__ = ("_loads", "_together", "classes", "nodes", "usable", "whole")
+    __slots__ = ("_loads", "_open", "_together", "classes", "nodes", "usable", "whole")
 
     def __init__(self, nodes: Iterable[NodeRecord], classes: Iterable[StorageClassRecord] = ()) -> None:
         self.nodes = tuple(sorted(nodes, key=lambda node: node.key.name))
@@ -38,6 +38,7 @@ class NodeSet:
         amounts = [(node.pods, node.cpu_millis, node.memory_bytes, node.storage_bytes) for node in self.nodes]
         self.whole: Ints = np.array(amounts, dtype=np.int64).reshape(-1, len(KNOWN)).T
         self._loads: dict[MemberShape, Load] = {}
+        self._open: dict[Hashable, Flags] = {}
         self._together: tuple[Sequence[MemberShape], Loads, list[int]] | None = None
 
     def loads(self, shapes: Sequence[MemberShape]) -> tuple[Loads, list[int]]:
@@ -58,22 +59,30 @@ class NodeSet:
             if len(self._loads) >= MOST_SHAPES:
                 self._loads.clear()
             request, mask = dict(shape.request), self.open_to(shape)
+            size = int(mask.sum())
             amounts = [request.get(name, 0) for name in KNOWN[1:]]
             found = self._loads[shape] = load_of(
                 needs_of(amounts),
-                None if mask.all() else mask,
+                None if size == len(self.nodes) else mask,
                 single=shape.alone,
-                known=all(name in KNOWN for name in request),
+                known=all([name in KNOWN for name in request]),
                 # Those that are welcome on few nodes before those that go anywhere, the large before the small.
-                order=(int(mask.sum()), *(-amount for amount in amounts), _text_of(shape)),
+                order=(size, *[-amount for amount in amounts], _text_of(shape)),
             )
         return found
 
     def open_to(self, shape: MemberShape) -> Flags:
         """The nodes that may run such a member, whatever is free on them."""
-        storage = self.class_of(shape)
-        terms = storage.terms if storage is not None else ()
-        return self.usable & np.array([_takes(node, shape, terms) for node in self.nodes], dtype=np.bool_)
+        where = shape.node_selector, shape.terms, shape.tolerations, shape.storage_class
+        found = self._open.get(where)
+        if found is None:
+            if len(self._open) >= MOST_SHAPES:
+                self._open.clear()
+            storage = self.class_of(shape)
+            terms = storage.terms if storage is not None else ()
+            takes = np.array([_takes(node, shape, terms) for node in self.nodes], dtype=np.bool_)
+            found = self._open[where] = self.usable & takes
+        return found
 
     def class_of(self, shape: MemberShape) -> StorageClassRecord | None:
         """The storage class of the member's volume, where it is known."""
