@@ -24,8 +24,9 @@ from fedstate.scheduler.decision import (
 from fedstate.scheduler.divisions import HEAVIEST
 from fedstate.scheduler.middleware import Demand
 from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
+from fedstate.scheduler.scan import Scan
 from fedstate.scheduler.slots import UNLIMITED, Column
-from fedstate.scheduler.table import Scan, Shape, Table
+from fedstate.scheduler.table import Shape, Table
 
 TOLD, TOLD_OF_FAILURE = 12, 20
 """So many verdicts are told, if not more clusters than that carry or will carry members."""
