@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedstate.scheduler.amounts import CPU, PODS
-from fedstate.scheduler.capacity.arranging import Ints, evenly
+from fedstate.scheduler.capacity.arranging import Ints
 
 KNOWN = (PODS, CPU, "memory", "ephemeral-storage")
 """The resources of which a node's record tells; the rows of all tables of amounts here."""
@@ -40,15 +40,24 @@ class Load(NamedTuple):
 
     def fits(self, free: Ints) -> Ints:
         """How many of these pods each node takes, of which nothing that is free is less than 0."""
-        counts: Ints = np.minimum.reduce(free[self.rows] // self.amounts)
+        return self._fits(free[self.rows])
+
+    def spread(self, free: Ints, count: int, way: Callable[[Ints, int], tuple[Ints, int]]) -> tuple[Ints, int]:
+        """Takes what so many pods need off `free`, as far as they fit; how many are on each node, and on all."""
+        part = free[self.rows]
+        taken, number = way(self._fits(part), count)
+        part -= self.amounts * taken
+        if isinstance(self.rows, list):
+            free[self.rows] = part
+        return taken, number
+
+    def _fits(self, part: Ints) -> Ints:
+        counts: Ints = np.minimum.reduce(part // self.amounts)
         if self.mask is not None:
             counts *= self.mask
         if self.single:
             np.minimum(counts, 1, out=counts)
         return counts
-
-    def take(self, free: Ints, taken: Ints) -> None:
-        free[self.rows] -= self.amounts * taken
 
 
 def needs_of(amounts: Iterable[int]) -> Needs:
@@ -70,13 +79,6 @@ def _table_of(needs: Needs) -> tuple[slice | list[int], Ints]:
     amounts = np.array([[1], *([amount] for _, amount in needs)], dtype=np.int64)
     amounts.flags.writeable = False
     return slice(len(rows)) if rows == list(range(len(rows))) else rows, amounts
-
-
-def spread(free: Ints, load: Load, count: int, way: Callable[[Ints, int], tuple[Ints, int]] = evenly) -> tuple[Ints, int]:
-    """Takes what so many pods need off `free`, as far as they fit; how many are on each node, and on all."""
-    taken, number = way(load.fits(free), count)
-    load.take(free, taken)
-    return taken, number
 
 
 class Loads:

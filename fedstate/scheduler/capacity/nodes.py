@@ -13,8 +13,8 @@ import numpy as np
 
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, StorageClassRecord, Terms
-from fedstate.scheduler.capacity.arranging import Ints, tightly
-from fedstate.scheduler.capacity.loads import KNOWN, Flags, Load, Loads, load_of, needs_of, spread
+from fedstate.scheduler.capacity.arranging import Ints, evenly, tightly
+from fedstate.scheduler.capacity.loads import KNOWN, Flags, Load, Loads, load_of, needs_of
 from fedstate.scheduler.capacity.matching import repelling, selected, within_terms
 from fedstate.scheduler.capacity.refusals import refusal_of
 from fedstate.scheduler.capacity.rooms import MemberShape, Rooms
@@ -190,10 +190,11 @@ class NodeRooms:
         begun, free, homes = steps[-1] if steps else (0, self.free, self.homes)
         free, every = free.copy(), 1 + self.free.nbytes * len(wanted) // MOST_BYTES
         for at, (_, shape, count, load) in enumerate(wanted[begun:], begun + 1):
-            taken, number = spread(free, load, count)
+            taken, number = load.spread(free, count, evenly)
             if number < count:
                 return None
-            homes = self._housed(homes, shape, taken)
+            if shape.instance is not None:
+                homes = self._housed(homes, shape.instance, taken)
             if not at % every:
                 steps.append((at, free.copy(), homes))
         return NodeRooms(self.nodes, free, homes=homes)
@@ -201,18 +202,17 @@ class NodeRooms:
     def _laid_tightly(self, wanted: Sequence[_Wanted]) -> NodeRooms:
         free, homes = self.free.copy(), self.homes
         for _, shape, count, load in wanted:
-            taken, number = spread(free, load, count, tightly)
+            taken, number = load.spread(free, count, tightly)
             if number < count:
                 return NodeRooms(self.nodes, self.free, homes=self.homes, clash=True)
-            homes = self._housed(homes, shape, taken)
+            if shape.instance is not None:
+                homes = self._housed(homes, shape.instance, taken)
         return NodeRooms(self.nodes, free, homes=homes)
 
-    def _housed(self, homes: Homes, shape: MemberShape, taken: Ints) -> Homes:
+    def _housed(self, homes: Homes, instance: Key, taken: Ints) -> Homes:
         """Only those who refuse each other have to be known by their nodes."""
-        if shape.instance is None:
-            return homes
         new = [self.nodes.nodes[at].key.name for at in np.flatnonzero(taken).tolist()]
-        return {**homes, shape.instance: (*homes.get(shape.instance, ()), *new)}
+        return {**homes, instance: (*homes.get(instance, ()), *new)}
 
     def _load(self, shape: MemberShape) -> Load:
         load = self.nodes.load(shape)

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from fedstate.kube.objects import Key
 from fedstate.kube.records import NodeRecord, PodRecord, StorageClassRecord
-from fedstate.scheduler.capacity.arranging import Ints
-from fedstate.scheduler.capacity.loads import KNOWN, load_of, needs_of, spread
+from fedstate.scheduler.capacity.arranging import Ints, evenly
+from fedstate.scheduler.capacity.loads import KNOWN, load_of, needs_of
 from fedstate.scheduler.capacity.matching import repelling
 from fedstate.scheduler.capacity.nodes import NodeRooms, NodeSet
 from fedstate.scheduler.capacity.rooms import Reading, Source
@@ -113,7 +113,7 @@ class NodeTally:
         untainted = np.array([repelling(node, ()) is None for node in nodes.nodes], dtype=np.bool_)
         largest = sorted(self._waiting.items(), reverse=True)[:MOST_WAITING_SHAPES]
         mask = nodes.usable & untainted
-        return sum(spread(free, load_of(needs_of(amounts), mask), count)[1] for amounts, count in largest)
+        return sum(load_of(needs_of(amounts), mask).spread(free, count, evenly)[1] for amounts, count in largest)
 
     def _count(self, pod: PodRecord, sign: int) -> None:
         amounts = (pod.cpu_millis, pod.memory_bytes, pod.storage_bytes)
