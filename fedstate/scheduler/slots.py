@@ -88,18 +88,18 @@ class Slots:
             self._fill(kept, self.finer, shape)
         elif kept.seen < len(self._moved):
             if kept.at is None and shape.instance is None:
-                self._ask_together(kept)
+                self._ask_together()
             self._fill(kept, dict.fromkeys(self._moved[kept.seen :]), shape)
         self._kept.move_to_end(shape)
         kept.seen = len(self._moved)
         return kept.column
 
-    def _ask_together(self, newest: _Kept) -> None:
-        """Who is asked for a second time will be asked for again, and a row that has moved is asked for all of these at once.
+    def _ask_together(self) -> None:
+        """Once one is asked for a second time, others will be too, and a row that has moved is asked for all of these at once.
 
         Not so the shapes that are one instance's own.
         """
-        known = [(shape, kept) for shape, kept in self._kept.items() if kept.at is not None or kept is newest]
+        known = [(shape, kept) for shape, kept in self._kept.items() if shape.instance is None]
         for at, (_, kept) in enumerate(known):
             kept.at = at
         self._together = tuple([shape for shape, _ in known])
