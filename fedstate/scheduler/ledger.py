@@ -37,7 +37,8 @@ class _Holding:
     def open_at(self, now: float) -> int:
         if now - self.running_since >= COUNTED_AFTER:
             self.counted = self.running
-        return max(0, self.planned - min(self.counted, self.running))
+        seen = self.counted if self.counted < self.running else self.running
+        return self.planned - seen if self.planned > seen else 0
 
 
 class Ledger:
@@ -70,7 +71,10 @@ class Ledger:
             holding = before.get(cluster) if before else None
             if holding is None:
                 holding = _Holding(shape, count, up, up if before is None else 0, now)
-                self._clusters.setdefault(cluster, {})[key] = holding
+                held = self._clusters.get(cluster)
+                if held is None:
+                    held = self._clusters[cluster] = {}
+                held[key] = holding
             else:
                 if up > holding.running:
                     holding.open_at(now)
@@ -129,9 +133,7 @@ class Ledger:
 
     def _open(self, cluster: str, key: Key, holding: _Holding, now: float) -> int:
         by_time = holding.open_at(now)
-        if self.visible is None:
-            return by_time
-        seen = self.visible(cluster, key)
+        seen = self.visible(cluster, key) if self.visible is not None else None
         return by_time if seen is None else max(0, holding.planned - seen)
 
     def _leave(self, cluster: str, key: Key) -> None:

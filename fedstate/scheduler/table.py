@@ -158,7 +158,7 @@ class Table:
             return
         if self.slots.finer:
             self.slots.touch(row)
-        for _, amount, each in self._sums(shape):
+        for _, amount, each in self._needs.get(shape.request) or self._sums(shape):
             each[row] -= amount * members
         if self._counted[row]:
             self._score(row)
