@@ -6,9 +6,7 @@ so what comes out does not change when it is asked for again.
 
 from collections.abc import Callable, Iterable
 
-from fedstate.api.placement import Placement
-from fedstate.scheduler.assignment import Assignment, Candidate, Division
-from fedstate.scheduler.quorum import ENOUGH_CLUSTERS
+from fedstate.scheduler.assignment import Assignment, Candidate, Division, assigned, dealt
 
 
 def assign_anew(
@@ -17,23 +15,11 @@ def assign_anew(
     """As `assign`, but that members of clusters which have room for fewer than others move there. Those of clusters that are not
     ready stay: nobody could be told to let them go.
     """
-    ordered = sorted(candidates, key=lambda candidate: candidate.name)
-    cap = limit(members + int(arbiter)) if sum(candidate.usable for candidate in ordered) >= ENOUGH_CLUSTERS else None
-    division = Division(ordered, cap)
-    division.shrink(members)
-    while division.total < members:
-        taker = division.next_taker()
-        if taker is None:
-            break
-        division.change(taker, 1)
+    division = dealt(candidates, members, limit(members + int(arbiter)))
     while _moved_one(division):
         pass
     home = _arbiter_home(division, current_arbiter) if arbiter else None
-    return Assignment(
-        placement=Placement.of({name: division.counts[name] for name in sorted(division.counts)}, home),
-        missing=members - division.total,
-        arbiter_missing=arbiter and home is None,
-    )
+    return assigned(division, members, home, arbiter=arbiter)
 
 
 def _moved_one(division: Division) -> bool:

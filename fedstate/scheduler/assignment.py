@@ -66,16 +66,26 @@ def assign(
     gets more than it has room for. While three clusters or more can carry members, none is given more than the limit
     before every other one is full.
     """
+    division = dealt(candidates, members, limit(members + int(arbiter)))
+    home = division.arbiter_home(current_arbiter) if arbiter else None
+    return assigned(division, members, home, arbiter=arbiter)
+
+
+def dealt(candidates: Iterable[Candidate], members: int, most: int) -> "Division":
+    """As many of `members` as there is room for, from what runs now; above `most` in a cluster only while there are few."""
     ordered = sorted(candidates, key=lambda candidate: candidate.name)
-    cap = limit(members + int(arbiter)) if sum(candidate.usable for candidate in ordered) >= ENOUGH_CLUSTERS else None
-    division = Division(ordered, cap)
+    division = Division(ordered, most if sum(candidate.usable for candidate in ordered) >= ENOUGH_CLUSTERS else None)
     division.shrink(members)
     while division.total < members:
         taker = division.next_taker()
         if taker is None:
             break
         division.change(taker, 1)
-    home = division.arbiter_home(current_arbiter) if arbiter else None
+    return division
+
+
+def assigned(division: "Division", members: int, home: str | None, *, arbiter: bool) -> Assignment:
+    """The outcome of a division of `members`, with the arbiter at `home` if one is wanted."""
     return Assignment(
         placement=Placement.of({name: division.counts[name] for name in sorted(division.counts)}, home),
         missing=members - division.total,

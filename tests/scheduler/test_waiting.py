@@ -1,11 +1,13 @@
 """Who waits is asked again when there is room for him, and nobody else is: compared with deciding anew."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fedstate.control.workqueue import WorkQueue
 from fedstate.kube.objects import Key, KubeObject
 from fedstate.scheduler.decision import Decision
 from fedstate.scheduler.engine import Engine
@@ -253,3 +255,22 @@ def test_the_members_that_an_instance_lacks(result: str, leaving: tuple[str, ...
     metadata = {"annotations": {"schedulerResult": result}} if result else {}
     demand = MONGODB.demand_of(instance({"config": {"arbiter": True}}, **metadata))
     assert members_lacking(demand, leaving) == lacking
+
+
+@pytest.mark.looptime
+async def test_room_that_comes_to_one_cluster_after_the_other_is_asked_about_when_all_have_it() -> None:
+    place = Place(cluster("a", cpu="0"))
+    assert not place.wants(A, {"replicaset": 3}).complete
+    queue = WorkQueue()
+    task = asyncio.create_task(place.waiting.run(queue))
+    await asyncio.sleep(5)
+    for name in ("a", "b", "c"):
+        place.put(cluster(name, cpu="8"))
+        await asyncio.sleep(0.6)
+        assert len(queue) == 0, "nobody takes the first cluster for all members"
+    await asyncio.sleep(1)
+    assert len(queue) == 1
+    decision = place.decide(A)
+    assert decision.placement is not None
+    assert len(decision.placement.clusters) == 3
+    task.cancel()
