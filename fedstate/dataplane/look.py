@@ -47,3 +47,9 @@ class Look:
     problems: tuple[Problem, ...] = ()
     acted: bool = False
     """Whether something was changed in this look, so that another one is due at once."""
+
+    @property
+    def spec_is_behind(self) -> bool:
+        """Whether the spec is of an older plan than the one that lies here: members it asks for may have been moved elsewhere since."""
+        stamp = self.mongo.federation
+        return stamp is not None and self.plan is not None and stamp.plan_generation < self.plan.generation

@@ -132,6 +132,8 @@ def _differences(observed: Observed, plan: ReplsetPlan | None, placement: Placem
         elif member.votes > 0 and not _votes(observed, member):
             found.append(f"member {member.cluster}/{member.member} has no vote yet")
     found += [f"member {gone.cluster}/{gone.member} is leaving" for gone in plan.retiring if observed.in_live_config(gone.host)]
+    if not found and observed.primary_host is not None and not observed.config_in_force:
+        found.append("the last change of the configuration has yet to reach a majority of the voters")
     wanted = {entry.cluster for entry in placement.clusters}
     found += [f"cluster {cluster} still has members" for cluster in sorted({m.cluster for m in plan.members} - wanted)]
     return tuple(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fedstate.api.conditions import Condition, ConditionType, Reason, conditions_of, find_condition
+from fedstate.api.conditions import Condition, ConditionType, MemberState, Reason, conditions_of, find_condition
 from fedstate.api.federated import MultiCloudMongoDB
 from fedstate.api.karmada import aggregated_statuses, cluster_ready, vip_of
 from fedstate.api.replset import ReplsetPlan
@@ -311,6 +311,21 @@ class Observed:
 
     def serving(self, host: str, cluster: str) -> bool:
         return self.role_of(host, cluster) in SERVING_ROLES
+
+    @property
+    def config_in_force(self) -> bool:
+        """Whether a majority of the voters is known to hold the configuration in which all that is planned has been done.
+
+        Until then the loss of the primary can take back the last vote that was given. By this process's own look at the
+        primary, else by the word of the data plane beside it.
+        """
+        if self.view is not None and self.view.committed is not None:
+            return self.view.committed
+        reports = (self.own_report(cluster) for cluster in self.reports if self.alive(cluster))
+        return any(
+            report is not None and report.state == MemberState.RUNNING and report.replica_set.get("committed") is True
+            for report in reports
+        )
 
     def in_live_config(self, host: str) -> bool | None:
         """Whether the set's live configuration has the host; None if nothing tells."""

@@ -440,6 +440,27 @@ async def test_an_object_handed_on_to_the_next_instance_of_its_name_begins_with_
     assert set(volumes) < set(cell.names(PERSISTENT_VOLUME_CLAIMS)), "the former instance's volume stays, and is not mounted"
 
 
+async def test_a_cluster_that_returns_makes_no_member_by_a_spec_that_is_older_than_the_plan() -> None:
+    """Karmada brings the new plan and the new spec one after the other, and minutes may lie between them."""
+    cell, plan = await over_two_clusters()
+    assert cell.names(STATEFUL_SETS) == ["x-replset-0"]
+    own = plan.members[0]
+    moved_away = replace(
+        plan,
+        generation=2,
+        members=(plan.members[1],),
+        retiring=(RetiringMember(host=own.host, cluster="c1", member=own.member),),
+    )
+    publish(cell, moved_away)
+    await cell.looks(6)
+    assert "x-replset-1" not in cell.names(STATEFUL_SETS)
+    assert len(cell.names(PERSISTENT_VOLUME_CLAIMS)) == 1
+    assert cell.status["state"] == "Reconciling"
+    cell.change(federation=STAMP | {"planGeneration": 2})
+    await cell.looks(3)
+    assert "x-replset-1" in cell.names(STATEFUL_SETS), "now it is the spec that asks for another one"
+
+
 async def test_an_object_deleted_by_hand_is_made_again_by_karmada_and_its_members_never_notice() -> None:
     cell, plan = await over_two_clusters()
     publish(cell, replace(plan, replica_set_id="set-1"))

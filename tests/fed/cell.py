@@ -172,6 +172,7 @@ class Cell:
         if replset.config and members:
             status["replicaSet"] = {"name": "x", "id": replset.id, "configVersion": replset.version, "configTerm": replset.term}
         if any(member["role"] == "PRIMARY" for member in members):
+            status["replicaSet"]["committed"] = replset.committed
             status["replset"] = [{"name": m.host, "health": int(m.host in replset.up)} for m in replset.config]
         return json.loads(json.dumps(status))  # type: ignore[no-any-return]
 

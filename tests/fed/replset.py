@@ -25,6 +25,7 @@ class ReplicaSet:
         self.config: list[Live] = []
         self.up: set[str] = set()
         self.primary = ""
+        self.committed = True  # a majority of the voters holds the configuration
         self.version = 0
         self.term = 0
         self.id = ""
@@ -157,7 +158,7 @@ class ReplicaSet:
                 ],
             }
         )
-        return ReplsetView(status=status, config=config, committed=bool(self.primary))
+        return ReplsetView(status=status, config=config, committed=self.committed if self.primary else None)
 
     def _member(self, member: Live) -> dict[str, Any]:
         role = self.role(member.host)

@@ -51,7 +51,7 @@ class Admin:
         view = self._replset.view()
         if view is None or view.config is None:
             raise NotInitialized(self.host, "no configuration")
-        return LiveConfig(config=view.config, committed=commitment or None)
+        return LiveConfig(config=view.config, committed=view.committed if commitment else None)
 
 
 class Connections:

@@ -231,6 +231,21 @@ def test_without_a_view_of_its_own_the_operator_goes_by_the_data_planes() -> Non
     assert world.status["primary"]["cluster"] in THREE
 
 
+@pytest.mark.parametrize("sees_replset", [True, False])
+def test_who_votes_counts_only_once_a_majority_has_been_told(sees_replset: bool) -> None:
+    """Until then the loss of the primary takes the last given vote back, and the set may have no majority left."""
+    world = World(THREE)
+    world.sees_replset = sees_replset
+    world.replset.committed = False
+    world.create(3, {"c1": 1, "c2": 1, "c3": 1})
+    world.settle()
+    assert world.status["state"] == "SubHealth"
+    assert "yet to reach a majority of the voters" in world.condition("Ready")["message"]
+    world.replset.committed = True
+    world.settle()
+    assert world.status["state"] == "Health"
+
+
 def everything_is_gone(world: World) -> bool:
     left = [key for key in world.store.objects if key[0] != "clusters"]
     return not left and not world.works

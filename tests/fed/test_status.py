@@ -106,6 +106,7 @@ def member_status(cluster: str) -> dict[str, Any]:
     return {
         "state": "Running",
         "members": members,
+        "replicaSet": {"committed": True} if any(member["role"] == "PRIMARY" for member in members) else {},
         "currentRevision": REVISIONS[cluster],
         "currentInfo": {"members": len(members)},
         "federation": {"cluster": cluster, "instanceUID": UID, "planGeneration": 2},
