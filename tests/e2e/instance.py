@@ -12,17 +12,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS, auth_secret_name
 from fedstate.kube.errors import NotFound, TransportError
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import PODS, SECRETS, STATEFUL_SETS
 from fedstate.local import demo
+from fedstate.local.layout import CONTROL_PLANE
 from tests.e2e.system import HEALTHY, System
 from tests.e2e.witness import Witness
 
 logger = logging.getLogger(__name__)
 POLL = 0.2
+LAST_LINES = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +188,10 @@ async def instance(system: System, namespace: str, name: str = "orders") -> Asyn
 async def _keep_evidence(made: Instance, error: BaseException) -> None:
     """What runs is told with the failure; logs and objects are kept where `FEDSTATE_EVIDENCE` says, for the system goes away."""
     error.add_note(await made.system.fedstate("status"))
+    error.add_note(_last_lines(made.system.layout.directory / CONTROL_PLANE / "operator.log"))
+    seen = await made.get()
+    for address in filter(None, str(seen.get("status", {}).get("externalAddr") or "").split(",")):
+        error.add_note(await asyncio.to_thread(_hello, address))
     directory = os.environ.get("FEDSTATE_EVIDENCE")
     if directory is None:
         return
@@ -190,7 +200,7 @@ async def _keep_evidence(made: Instance, error: BaseException) -> None:
         kept = target / log.relative_to(source)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(log.read_bytes())
-    (target / "instance.json").write_text(json.dumps(await made.get(), indent=1))
+    (target / "instance.json").write_text(json.dumps(seen, indent=1))
     for cluster in made.system.instance.clusters:
         with suppress(AssertionError):
             kinds = "mongodbs.middleware.fedstate.io,statefulsets,pods,services,persistentvolumeclaims,events"
@@ -198,3 +208,20 @@ async def _keep_evidence(made: Instance, error: BaseException) -> None:
                 "-n", made.namespace, "get", kinds, "-o", "yaml", "--ignore-not-found", cluster=cluster
             )
             (target / f"{cluster}.yaml").write_text(text)
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log.exists() else ["(none)"]
+    return "\n".join([f"{log.parent.name}/{log.name}:", *(line[:400] for line in lines)])
+
+
+def _hello(address: str) -> str:
+    """What a member says of its set to anybody who asks."""
+    options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 1000, "socketTimeoutMS": 1000}
+    try:
+        with MongoClient[dict[str, Any]](f"mongodb://{address}", **options) as client:
+            said = client.admin.command("hello")
+    except PyMongoError as error:
+        return f"{address}: {type(error).__name__}"
+    known = {name: said.get(name) for name in ("isWritablePrimary", "secondary", "primary", "setVersion")}
+    return f"{address}: {known}"
