@@ -120,9 +120,9 @@ class _Transition:
             yield SetDefaultRWConcern()
         arbiters = [member for member in missing if member.arbiter_only]
         yield from self._data_additions([member for member in missing if not member.arbiter_only], blocked)
+        yield from self._trait_changes()
         yield from self._vote_changes(len(missing) > len(arbiters), pending, bool(arbiters), blocked)
         yield from self._arbiter_additions(arbiters, bool(pending), blocked)
-        yield from self._trait_changes()
         if missing or pending:
             yield from blocked
             names = ", ".join(sorted([m.host for m in missing] + [m.host for m in pending]))
@@ -216,7 +216,9 @@ class _Transition:
         if self._now.total < MAX_VOTERS:
             for member in ready:
                 after = self._voters(_with_votes(self._config.members, member.host, 1))
-                options.append((_score(after, 1), member.host, GrantVote(host=member.host)))
+                options.append(
+                    (_score(after, 1), member.host, GrantVote(host=member.host, priority=self._first_priority(member)))
+                )
         makes_room = self._now.total >= MAX_VOTERS and (bool(ready) or arbiters)
         for member in self._to_disfranchise(missing, makes_room):
             after = self._voters(_with_votes(self._config.members, member.host, 0))
@@ -230,6 +232,10 @@ class _Transition:
                 blocked.append(_too_few(member.host, after))
         for _, _, step in sorted(options, key=lambda option: (tuple(-part for part in option[0]), option[1])):
             yield step
+
+    def _first_priority(self, member: MemberConfig) -> float:
+        arbiter = any(other.arbiter_only for other in self._config.members)
+        return 0.0 if arbiter else self._planned[member.host].priority
 
     def _to_disfranchise(self, missing: bool, makes_room: bool) -> list[MemberConfig]:
         """Voters that shall have no vote; those that leave the plan wait until everything planned is there.

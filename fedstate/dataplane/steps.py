@@ -43,9 +43,14 @@ class AddMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantVote:
-    """Give a member that has caught up its vote; its priority comes later."""
+    """Give a member that has caught up its vote, and with it its priority, so that whoever is counted on can also lead.
+
+    Beside an arbiter the priority is 0 and comes right after: the server refuses both at once where they would make two
+    electable members and an arbiter (NewReplicaSetConfigurationIncompatible).
+    """
 
     host: str
+    priority: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +134,8 @@ def changed_config(config: SetConfig, step: Reconfiguration) -> dict[str, Any]:
     match step:
         case AddMember(member=member):
             members.append(_added(member))
-        case GrantVote(host=host):
-            _edit(members, host, lambda entry: entry.update(votes=1, priority=0))
+        case GrantVote(host=host, priority=priority):
+            _edit(members, host, lambda entry: entry.update(votes=1, priority=priority))
         case TakeVote(host=host):
             _edit(members, host, lambda entry: entry.update(votes=0, priority=0))
         case RemoveMember(host=host):

@@ -106,6 +106,13 @@ def _votes(observed: Observed, member: PlanMember) -> bool:
     return live is not None and live.votes > 0
 
 
+def _electable(observed: Observed, member: PlanMember) -> bool:
+    """Whether the member may become the primary, by the live configuration where it is known, else by the plan."""
+    config = observed.view.config if observed.view is not None else None
+    live = config.by_host(member.host) if config is not None else None
+    return config is None or (live is not None and live.priority > 0)
+
+
 def _survivals(voters: list[PlanMember]) -> dict[str, Survival]:
     data: dict[str, int] = {}
     for member in voters:
@@ -131,6 +138,8 @@ def _differences(observed: Observed, plan: ReplsetPlan | None, placement: Placem
             found.append(f"member {member.cluster}/{member.member} is {role}")
         elif member.votes > 0 and not _votes(observed, member):
             found.append(f"member {member.cluster}/{member.member} has no vote yet")
+        elif member.votes > 0 and member.priority > 0 and not _electable(observed, member):
+            found.append(f"member {member.cluster}/{member.member} cannot be elected yet")
     found += [f"member {gone.cluster}/{gone.member} is leaving" for gone in plan.retiring if observed.in_live_config(gone.host)]
     if not found and observed.primary_host is not None and not observed.config_in_force:
         found.append("the last change of the configuration has yet to reach a majority of the voters")

@@ -103,6 +103,17 @@ def voters_serving(mongos: FakeSet) -> tuple[int, int]:
     return sum(v.host in serving for v in config.voters), len(config.voters)
 
 
+def can_replace_the_primary(mongos: FakeSet, plan: ReplsetPlan) -> bool:
+    """Whether one who serves may be elected, wherever the plan lets anybody: beside an arbiter that may come a step later."""
+    assert mongos.primary is not None
+    config = SetConfig.from_document(mongos.config_of(mongos.primary))
+    serving = {m.host for m in mongos.status_from(mongos.primary).members if m.serving}
+    others = [voter for voter in config.voters if voter.host in serving - {mongos.primary} and not voter.arbiter_only]
+    planned = {m.host: m.priority for m in plan.members}
+    asked = any(planned.get(other.host, 0) > 0 for other in others)
+    return not asked or any(m.arbiter_only for m in config.members) or any(other.priority > 0 for other in others)
+
+
 @dataclass
 class Journey:
     steps: list[Step]
@@ -127,6 +138,8 @@ def travel(mongos: FakeSet, plan: ReplsetPlan, limit: int = 200) -> Journey:
             if isinstance(step, GrantVote | TakeVote | RemoveMember) and mongos.primary is not None:
                 healthy, voters = voters_serving(mongos)
                 assert healthy >= majority(voters), f"{step} left {healthy} of {voters}"
+                if healthy - 1 >= majority(voters):
+                    assert can_replace_the_primary(mongos, plan), f"{step} left nobody who could take over"
         if still > 12:
             break
     return Journey(steps, step)
@@ -160,7 +173,9 @@ def test_a_fresh_set_is_initiated_with_one_member_and_the_others_join_without_vo
     kinds = [type(step) for step in journey.steps]
     assert kinds[0] is Initiate
     assert kinds.count(Initiate) == 1
-    assert kinds.index(AddMember) < kinds.index(GrantVote) < kinds.index(SetPriorities)
+    assert kinds.index(AddMember) < kinds.index(GrantVote)
+    assert [step.priority for step in journey.steps if isinstance(step, GrantVote)] == [1.0, 1.0]
+    assert SetPriorities not in kinds
     assert live_layout(mongos) == planned_layout(plan)
     assert [config["version"] for config in mongos.history] == list(range(1, len(mongos.history) + 1))
 

@@ -159,7 +159,7 @@ async def test_a_member_whose_volume_is_lost_is_a_voter_again_only_with_its_data
         admin = connections.admin(lost.host, system_credential(KEYFILE))
         await admin._command({"configureFailPoint": HOLD, "mode": "off"})  # type: ignore[attr-defined]
         await operator.settle(plan)
-        assert operator.steps[-3:-1] == [TakeVote(host=lost.host), GrantVote(host=lost.host)]
+        assert operator.steps[-2:] == [TakeVote(host=lost.host), GrantVote(host=lost.host, priority=1.0)]
         view = (await operator.reading(plan)).view
         assert view.config is not None
         assert view.status is not None

@@ -246,6 +246,19 @@ def test_who_votes_counts_only_once_a_majority_has_been_told(sees_replset: bool)
     assert world.status["state"] == "Health"
 
 
+def test_a_member_that_cannot_be_elected_yet_is_not_health() -> None:
+    """Were the primary lost now, nobody could take over, majority or not."""
+    world = running({"c1": 1, "c2": 1, "c3": 1})
+    other = next(live for live in world.replset.config if live.host != world.replset.primary)
+    other.priority = 0.0
+    world.run(5)
+    assert world.status["state"] == "SubHealth"
+    assert "cannot be elected yet" in world.condition("Ready")["message"]
+    other.priority = 1.0
+    world.settle()
+    assert world.status["state"] == "Health"
+
+
 def everything_is_gone(world: World) -> bool:
     left = [key for key in world.store.objects if key[0] != "clusters"]
     return not left and not world.works

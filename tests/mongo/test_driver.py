@@ -108,9 +108,9 @@ async def test_a_member_joins_without_a_vote_is_given_one_takes_over_and_the_old
     await first.create_user(UserSpec(name="root", password="one", roles=(("root", "admin"),), fingerprint="f1"))
     await change(first, AddMember(member=planned(1, second.host)))
     await until(in_state(first, second.host, SECONDARY))
-    await change(first, GrantVote(host=second.host))
+    await change(first, GrantVote(host=second.host, priority=0))
     with pytest.raises(NotPrimary):
-        await change(second, GrantVote(host=second.host))
+        await change(second, GrantVote(host=second.host, priority=0))
     live = await first.replset_get_config(commitment=True)
     assert live.config.version == 3
     assert [member.priority for member in live.config.members] == [1, 0]
