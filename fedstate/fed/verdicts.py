@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.api.conditions import Condition, ConditionType, InstanceState, MemberState, Reason, with_condition
-from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, DEFAULT_SCHEDULER_NAME
+from fedstate.api.naming import ANNOTATION_REBALANCE, ANNOTATION_SCHEDULER_RESULT, DEFAULT_SCHEDULER_NAME
 from fedstate.api.placement import Placement
 from fedstate.api.votes import MOST_VOTERS
 from fedstate.fed.health import Health
@@ -235,9 +235,21 @@ def _quorum_safe(case: Case) -> Verdict:
     if writes and case.placement is not None and case.placement.arbiter_cluster is not None:
         parts.append("a data member in place of the arbiter (spec.config.arbiter) would prevent that")
     if elections and len(health.survivals) < ENOUGH_CLUSTERS:
-        parts.append(f"members in {ENOUGH_CLUSTERS} clusters would survive the loss of any one")
+        parts.append(f"members in {ENOUGH_CLUSTERS} clusters would survive the loss of any one{_how_to_spread(case)}")
     message = "; ".join((*parts, *_without_vote(case)))
     return type_, "False", Reason.QUORUM_AT_RISK, message[0].upper() + message[1:]
+
+
+def _how_to_spread(case: Case) -> str:
+    """What its owner may do where clusters are ready that were not, or had no room, when the members were placed."""
+    observed, instance = case.observed, case.observed.instance
+    ready = sum(facts.ready for facts in observed.clusters.values())
+    if instance is None or ready < ENOUGH_CLUSTERS or instance.replicaset < ENOUGH_CLUSTERS:
+        return ""
+    if not instance.dynamic or instance.scheduler_name != DEFAULT_SCHEDULER_NAME:
+        return ""
+    command = f"kubectl annotate mcm {observed.name} -n {observed.namespace} --overwrite {ANNOTATION_REBALANCE}=TEXT"
+    return f", and {ready} clusters are ready: {command} has the members placed anew"
 
 
 def _without_vote(case: Case) -> Iterator[str]:

@@ -92,7 +92,9 @@ RUNNING: tuple[Running, ...] = (
                 "QuorumSafe",
                 "False",
                 "QuorumAtRisk",
-                "The loss of c1 would leave no majority to elect a primary; members in 3 clusters would survive the loss of any one",
+                "The loss of c1 would leave no majority to elect a primary; members in 3 clusters would survive the loss of any one, "
+                "and 3 clusters are ready: kubectl annotate mcm x -n db --overwrite middleware.fedstate.io/rebalance=TEXT "
+                "has the members placed anew",
             ),
         ),
     ),
@@ -104,7 +106,9 @@ RUNNING: tuple[Running, ...] = (
                 "QuorumSafe",
                 "False",
                 "QuorumAtRisk",
-                "The loss of c1 would leave no majority to elect a primary; members in 3 clusters would survive the loss of any one",
+                "The loss of c1 would leave no majority to elect a primary; members in 3 clusters would survive the loss of any one, "
+                "and 3 clusters are ready: kubectl annotate mcm x -n db --overwrite middleware.fedstate.io/rebalance=TEXT "
+                "has the members placed anew",
             ),
         ),
     ),

@@ -1,6 +1,7 @@
 """The life of an instance in the simulated world: created, scaled, moved, deleted, with clusters that die and operators that do."""
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
@@ -257,6 +258,27 @@ def test_a_member_that_cannot_be_elected_yet_is_not_health() -> None:
     other.priority = 1.0
     world.settle()
     assert world.status["state"] == "Health"
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({}, True),
+        ({"scheduler": {"allowDynamicScheduler": False}}, False),
+        ({"scheduler": {"schedulerName": "another"}}, False),
+    ],
+)
+def test_members_in_too_few_clusters_while_others_are_ready_can_be_placed_anew_and_that_is_said(
+    spec: dict[str, Any], says: bool
+) -> None:
+    world = World(THREE)
+    world.create(3, {"c1": 2, "c2": 1}, **spec)
+    world.settle()
+    command = "kubectl annotate mcm x -n db --overwrite middleware.fedstate.io/rebalance=TEXT"
+    assert (command in world.condition("QuorumSafe")["message"]) is says
+    world.set_cluster("c3", ready=False)
+    world.settle()
+    assert command not in world.condition("QuorumSafe")["message"]
 
 
 def everything_is_gone(world: World) -> bool:
