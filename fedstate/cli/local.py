@@ -149,7 +149,7 @@ def up(
         layout, progress = layout_of(name), Progress(output=output)
         sizes = [create.parse_size(text) for text in sized] or list(create.default_sizes(clusters or 0))
         if lifecycle.running(layout):
-            create.require_same(read_instance(layout), engine=engine, clusters=sizes)
+            create.require_same(layout, read_instance(layout), engine=engine, clusters=sizes)
             progress.line(f"local instance {name!r} runs already, in {layout.directory}")
             return
         wanted, found = _wanted(name, engine, sizes, any_storage_class, mongod)

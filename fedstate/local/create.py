@@ -29,7 +29,7 @@ filters: [ClusterNames, ClusterAffinity, ClusterLeaving, ClusterReady, TaintTole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSize:
-    """A member cluster as the user wants it; `cpu` and `memory` are of each node."""
+    """A member cluster as the user wants it; `cpu` and `memory` are of each node, `asked` names what was not left to the defaults."""
 
     name: str
     nodes: int = 2
@@ -37,6 +37,7 @@ class ClusterSize:
     memory: str = "8Gi"
     region: str = ""
     zone: str = ""
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ def parse_size(text: str) -> ClusterSize:
     for key in ("cpu", "memory"):
         if key in values:
             _require_quantity(text, key, values[key])
+    asked = tuple(values)
     nodes = values.pop("nodes", "2")
     if not nodes.isdigit() or not 1 <= int(nodes) <= 50:
         raise FedstateError(f"--cluster {text!r}: nodes={nodes} should be a number from 1 to 50")
@@ -81,7 +83,7 @@ def parse_size(text: str) -> ClusterSize:
         raise FedstateError(
             f"--cluster {text!r}: the name may have lower-case letters, digits and dashes, and not be {CONTROL_PLANE!r}"
         )
-    return ClusterSize(name=name, nodes=int(nodes), **values)
+    return ClusterSize(name=name, nodes=int(nodes), asked=asked, **values)
 
 
 def create(layout: Layout, wanted: Wanted) -> InstanceSpec:
@@ -122,19 +124,35 @@ def cluster_specs(layout: Layout, instance: InstanceSpec) -> dict[str, ClusterSp
     return {name: read_spec(layout.cluster(name) / "cluster.json") for name in (CONTROL_PLANE, *instance.clusters)}
 
 
-def require_same(instance: InstanceSpec, *, engine: Engine | None, clusters: Sequence[ClusterSize]) -> None:
+def require_same(layout: Layout, instance: InstanceSpec, *, engine: Engine | None, clusters: Sequence[ClusterSize]) -> None:
     """Raises FedstateError with the fix if an instance that is there has other clusters or another engine than asked for, if asked."""
     asked = [size.name for size in clusters]
     if asked and asked != instance.clusters or engine not in (None, instance.engine):
-        raise FedstateError(
-            f"local instance {instance.name!r} exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}: "
-            f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
-        )
+        there = f"exists with clusters {', '.join(instance.clusters)} on engine {instance.engine}"
+        raise FedstateError(f"local instance {instance.name!r} {there}: {_other_way(instance)}")
+    specs = cluster_specs(layout, instance)
+    for size in clusters:
+        has = _size_of(specs[size.name])
+        different = [f"{name}={getattr(has, name)}" for name in size.asked if getattr(has, name) != getattr(size, name)]
+        if different:
+            there = f"exists, and its cluster {size.name} has {', '.join(different)}"
+            raise FedstateError(f"local instance {instance.name!r} {there}: {_other_way(instance)}")
+
+
+def _other_way(instance: InstanceSpec) -> str:
+    return f"`fedstate local down --name {instance.name}` removes it, or choose another --name"
+
+
+def _size_of(spec: ClusterSpec) -> ClusterSize:
+    first = spec.nodes[0]
+    return ClusterSize(
+        name=spec.name, nodes=len(spec.nodes), cpu=first.cpu, memory=first.memory, region=spec.region, zone=spec.zone
+    )
 
 
 def _existing(layout: Layout, wanted: Wanted) -> InstanceSpec:
     instance = files.read_instance(layout)
-    require_same(instance, engine=wanted.engine, clusters=wanted.clusters)
+    require_same(layout, instance, engine=wanted.engine, clusters=wanted.clusters)
     if instance.engine == "kubernetes":
         require_assets()
     specs = _renewed(list(cluster_specs(layout, instance).values()), wanted)

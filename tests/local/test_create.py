@@ -5,6 +5,7 @@ import json
 import socket
 import stat
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +30,11 @@ def wanted(*sizes: ClusterSize, name: str = "default") -> Wanted:
     ("text", "size"),
     [
         ("eu-1", ClusterSize(name="eu-1")),
-        ("c1,nodes=1,cpu=500m,memory=1Gi", ClusterSize(name="c1", nodes=1, cpu="500m", memory="1Gi")),
-        ("c1,region=eu,zone=eu-a", ClusterSize(name="c1", region="eu", zone="eu-a")),
+        (
+            "c1,nodes=1,cpu=500m,memory=1Gi",
+            ClusterSize(name="c1", nodes=1, cpu="500m", memory="1Gi", asked=("nodes", "cpu", "memory")),
+        ),
+        ("c1,region=eu,zone=eu-a", ClusterSize(name="c1", region="eu", zone="eu-a", asked=("region", "zone"))),
     ],
 )
 def test_cluster_size_is_read(text: str, size: ClusterSize) -> None:
@@ -114,6 +118,24 @@ def test_up_with_other_clusters_says_how_to_get_them(tmp_path: Path) -> None:
         FedstateError, match=r"exists with clusters eu-1, us-1, ap-1 .* `fedstate local down --name default` removes it"
     ):
         create(layout, wanted(ClusterSize(name="c1")))
+
+
+@pytest.mark.parametrize(
+    ("again", "says"),
+    [
+        ("c1,nodes=9", "its cluster c1 has nodes=3: `fedstate local down --name default` removes it"),
+        ("c1,cpu=8,zone=b", r"its cluster c1 has cpu=4, zone=a:"),
+        ("c1,nodes=3", ""),
+        ("c1", ""),
+    ],
+)
+def test_up_with_another_size_of_a_cluster_that_is_there_is_refused_and_one_without_a_size_is_not(
+    tmp_path: Path, again: str, says: str
+) -> None:
+    layout = Layout(tmp_path / "local")
+    create(layout, wanted(parse_size("c1,nodes=3,zone=a")))
+    with pytest.raises(FedstateError, match=says) if says else nullcontext():
+        create(layout, wanted(parse_size(again)))
 
 
 def test_cluster_name_twice_is_refused_before_anything_is_written(tmp_path: Path) -> None:
