@@ -65,7 +65,7 @@ class EventRecorder:
         self._instance = (instance or f"{component}-{socket.gethostname()}")[:128]
         self._queue: deque[_SeriesKey] = deque()
         self._wake = asyncio.Event()
-        self._series: dict[_SeriesKey, _Series] = {}
+        self._series: dict[_SeriesKey, _Series] = {}  # unseen for longest first
         self._allowances: OrderedDict[tuple[str, ...], _Allowance] = OrderedDict()
 
     def event(self, regarding_obj: KubeObject, type: str, reason: str, note: str, *, action: str = "") -> None:
@@ -82,10 +82,11 @@ class EventRecorder:
         if series is not None:
             series.count += 1
             series.seen_at = now
+            self._series[key] = self._series.pop(key)
             if series.count == 2:
                 self._enqueue(key)
             return
-        if len(self._series) >= SERIES_LIMIT or len(self._queue) >= QUEUE_LIMIT:
+        if len(self._queue) >= QUEUE_LIMIT or not self._has_room():
             EVENTS_DROPPED.labels("queue full").inc()
             return
         self._series[key] = _Series(self._new(key, regarding, note), now, now)
@@ -105,6 +106,15 @@ class EventRecorder:
             return
         self._queue.append(key)
         self._wake.set()
+
+    def _has_room(self) -> bool:
+        """Whether one more series can be remembered: for its sake the one unseen for longest is forgotten that owes the server nothing."""
+        if len(self._series) < SERIES_LIMIT:
+            return True
+        told = next((key for key, series in self._series.items() if series.count == series.written_count), None)
+        if told is not None:
+            del self._series[told]
+        return told is not None
 
     def _allowed(self, source: tuple[str, ...], now: float) -> bool:
         allowance = self._allowances.get(source)

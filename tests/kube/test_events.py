@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fedstate.kube.errors import TransportError
-from fedstate.kube.events import EventRecorder
+from fedstate.kube.events import SERIES_LIMIT, EventRecorder
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import EVENTS
 from tests.fakes.apiserver import FakeApiServer, refusal
@@ -77,6 +77,21 @@ async def test_recording_never_waits_and_drops_when_the_queue_is_full() -> None:
         server.reachable = True
         await asyncio.sleep(60)
         assert len(events(server)) == 1000
+
+
+async def test_more_objects_than_are_remembered_are_all_told_of() -> None:
+    server = FakeApiServer()
+    recorder = EventRecorder(server.client(), "fedstate")
+    async with Running(recorder.run()):
+        for number in range(SERIES_LIMIT + 200):
+            recorder.event(pod(f"p{number}"), "Normal", "Placed", "here")
+            if not number % 200:
+                await settle()
+        await settle()
+        assert len(events(server)) == SERIES_LIMIT + 200
+        recorder.event(pod(f"p{SERIES_LIMIT}"), "Normal", "Placed", "here")
+        await settle()
+        assert len(events(server)) == SERIES_LIMIT + 200, "those seen last are still remembered, and counted"
 
 
 async def test_an_object_that_talks_too_much_is_not_heard() -> None:
