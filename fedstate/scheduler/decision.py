@@ -248,15 +248,15 @@ def concluded(
 
 def _concluded(demand: Demand, profile: Profile, result: Assignment) -> Decision:
     current = demand.current
-    if not result.complete:
-        return Decision(placement=current, missing=result.missing + int(result.arbiter_missing))
+    if result.missing or result.arbiter_missing:
+        return Decision(current, result.missing + int(result.arbiter_missing))
     if current is not None and set(current.clusters) == set(result.placement.clusters):
-        return Decision(placement=current, missing=0)
+        return Decision(current, 0)
     for permit in profile.permits:
         refusal = permit.check(demand, result.placement)
         if refusal is not None:
             return Decision(placement=current, missing=0, held=f"{permit.name}: {refusal}")
-    return Decision(placement=result.placement, missing=0)
+    return Decision(result.placement, 0)
 
 
 def _assigned(demand: Demand, verdicts: Sequence[Verdict], profile: Profile, leaving: frozenset[str]) -> Assignment:

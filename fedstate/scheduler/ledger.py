@@ -4,6 +4,7 @@ Karmada sums up a cluster's pods every few seconds; between a decision and the s
 """
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,11 +35,9 @@ class _Holding:
     running_since: float
     booked: int = 0
 
-    def open_at(self, now: float) -> int:
+    def count(self, now: float) -> None:
         if now - self.running_since >= COUNTED_AFTER:
             self.counted = self.running
-        seen = self.counted if self.counted < self.running else self.running
-        return self.planned - seen if self.planned > seen else 0
 
 
 class Ledger:
@@ -51,8 +50,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._instances: dict[Key, dict[str, _Holding]] = {}
-        self._clusters: dict[str, dict[Key, _Holding]] = {}
-        self._booked: dict[str, dict[MemberShape, int]] = {}
+        self._clusters: defaultdict[str, dict[Key, _Holding]] = defaultdict(dict)
+        self._booked: defaultdict[str, dict[MemberShape, int]] = defaultdict(dict)
         self._shapes: dict[MemberShape, MemberShape] = {}
         self._due: list[tuple[float, str, Key]] = []
         self.on_change: Callable[[str, MemberShape, int], None] | None = None
@@ -71,13 +70,10 @@ class Ledger:
             holding = before.get(cluster) if before else None
             if holding is None:
                 holding = _Holding(shape, count, up, up if before is None else 0, now)
-                held = self._clusters.get(cluster)
-                if held is None:
-                    held = self._clusters[cluster] = {}
-                held[key] = holding
+                self._clusters[cluster][key] = holding
             else:
                 if up > holding.running:
-                    holding.open_at(now)
+                    holding.count(now)
                     holding.running_since = now
                 if holding.shape is not shape:
                     self._book(cluster, holding, 0)
@@ -132,9 +128,13 @@ class Ledger:
         return self._shapes.setdefault(shape, shape)
 
     def _open(self, cluster: str, key: Key, holding: _Holding, now: float) -> int:
-        by_time = holding.open_at(now)
-        seen = self.visible(cluster, key) if self.visible is not None else None
-        return by_time if seen is None else max(0, holding.planned - seen)
+        """How many members the cluster's numbers do not count yet."""
+        if holding.counted != holding.running:
+            holding.count(now)
+        seen = None if self.visible is None else self.visible(cluster, key)
+        if seen is None:
+            seen = holding.counted if holding.counted < holding.running else holding.running
+        return holding.planned - seen if holding.planned > seen else 0
 
     def _leave(self, cluster: str, key: Key) -> None:
         holding = self._clusters[cluster].pop(key, None)
@@ -146,10 +146,7 @@ class Ledger:
         if not change:
             return
         holding.booked = members
-        booked = self._booked.get(cluster)
-        if booked is None:
-            booked = self._booked[cluster] = {}
-        shape = holding.shape
+        shape, booked = holding.shape, self._booked[cluster]
         total = booked.get(shape, 0) + change
         if total:
             booked[shape] = total

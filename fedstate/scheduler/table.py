@@ -6,7 +6,6 @@ same. A key orders clusters that carry nothing of an instance: the least key is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,14 +38,10 @@ ABSENT = -UNLIMITED
 """Free of a resource that the cluster does not have: whatever is booked or booked off, none of it is."""
 
 
-class Need(NamedTuple):
-    """A column that every member of a shape takes `amount` of. `each` is the column too, for one row at a time: an array makes
-    a number object of its own for each that is read, and that costs more than the reading.
-    """
-
-    column: Column
-    amount: int
-    each: Column
+Need = tuple[Column, int, Column]
+"""A column, how much of it every member of a shape takes, and the column again for one row at a time: an array makes a number
+object of its own for each that is read, and that costs more than the reading. A plain tuple is the quickest to take apart.
+"""
 
 
 class Shape:
@@ -120,12 +115,12 @@ class Table:
         self.worth = profile.worth
         self._counted: list[list[tuple[Column, int]]] = [[] for _ in clusters]
         self.singles = [ClusterMembers(cluster=name, members=1) for name in self.names]
-        self.columns: dict[str, Need] = {}
+        self.columns: dict[str, tuple[Column, Column]] = {}
         self._needs: dict[tuple[tuple[str, int], ...], list[Need]] = {}
         self.boundless: set[int] = set()
         self.podless: set[int] = set()
         for name in (PODS, *profile.resources):
-            self._column_of(name)
+            self._need(name, 1)
         for row in range(len(clusters)):
             self._measure(row)
         self._map_domains()
@@ -160,31 +155,32 @@ class Table:
             self.slots.touch(row)
         for _, amount, each in self._needs.get(shape.request) or self._sums(shape):
             each[row] -= amount * members
-        if self._counted[row]:
-            self._score(row)
+        counted = self._counted[row]
+        if counted:
+            self._score(row, counted)
 
     def needs(self, shape: MemberShape) -> list[Need]:
         """The columns that one more member is taken off, and how much of each; one of them counts members, if anybody does."""
         slots = self.slots.column(shape) if self.slots.finer else None
         found = self._sums(shape)
-        return found if slots is None else [*found, Need(slots, 1, self.each(slots))]
+        return found if slots is None else [*found, (slots, 1, self.each(slots))]
 
     def _sums(self, shape: MemberShape) -> list[Need]:
         found = self._needs.get(shape.request)
         if found is None:
             if len(self._needs) >= MOST_KNOWN:
                 self._needs.clear()
-            found = [self._column_of(PODS)]
-            found += [self._column_of(name)._replace(amount=amount) for name, amount in shape.request]
+            found = [self._need(PODS, 1)]
+            found += [self._need(name, amount) for name, amount in shape.request]
             self._needs[shape.request] = found
         return found
 
-    def _column_of(self, name: str) -> Need:
-        known = self.columns.get(name)
-        if known is None:
+    def _need(self, name: str, amount: int) -> Need:
+        if name not in self.columns:
             column = self.column([UNLIMITED if row in self.boundless else ABSENT for row in range(len(self.names))])
-            known = self.columns[name] = Need(column, 1, self.each(column))
-        return known
+            self.columns[name] = column, self.each(column)
+        column, each = self.columns[name]
+        return column, amount, each
 
     def keys(self, shape: Shape, needs: Sequence[Need]) -> Column:
         """The keys of all rows, as if no cluster carried anything: closed to those refused, and where one member does not fit."""
@@ -206,9 +202,8 @@ class Table:
 
     def capacities(self, needs: Sequence[Need], shape: MemberShape) -> Column:
         """How many members each row can take in all, where it carries none; UNLIMITED where there is no limit."""
-        least: Column = (
-            needs[0].column // needs[0].amount if self.vector else [left // needs[0].amount for left in needs[0].column]
-        )
+        first, each_takes, _ = needs[0]
+        least: Column = first // each_takes if self.vector else [left // each_takes for left in first]
         for column, amount, _ in needs[1:]:
             if self.vector:
                 least = np.minimum(least, column // amount)
@@ -243,7 +238,7 @@ class Table:
     def free(self, row: int) -> Amounts | None:
         """What is left in the row, by resource."""
         known = self.snapshots[row].free
-        return None if known is None else {name: self.columns[name].each[row] for name in known}
+        return None if known is None else {name: self.columns[name][1][row] for name in known}
 
     def scored(self, row: int, liked: int) -> int:
         return MOST_POINTS - int(self._points[row]) + liked
@@ -263,9 +258,9 @@ class Table:
             self.podless.add(row)
         self.slots.put(row, cluster.rooms)
         for name in free or ():
-            self._column_of(name)
+            self._need(name, 1)
         taken = self._reserved(cluster.name) if free is not None else {}
-        for name, (_, _, each) in self.columns.items():
+        for name, (_, each) in self.columns.items():
             missing = UNLIMITED if name == PODS or free is None else ABSENT
             each[row] = missing if free is None or name not in free else free[name] - taken.get(name, 0)
         self._counted[row] = []
@@ -273,16 +268,20 @@ class Table:
             self._points[row] = MOST_POINTS - self._unknown
         else:
             whole = cluster.allocatable
-            counted = [(self.columns[name].each, whole[name]) for name in self.profile.resources if whole.get(name, 0) > 0]
+            counted = [(self.columns[name][1], whole[name]) for name in self.profile.resources if whole.get(name, 0) > 0]
             self._counted[row] = counted
-            self._score(row)
+            self._score(row, counted)
 
-    def _score(self, row: int) -> None:
+    def _score(self, row: int, counted: list[tuple[Column, int]]) -> None:
         """As `Profile.resourced` of `free_shares`, which this repeats because it is asked for with every member placed.
 
         Equal shares are worth the same, and there are not many of them.
         """
-        shares = tuple([100 * left // whole if (left := each[row]) > 0 else 0 for each, whole in self._counted[row]])
+        percents = []
+        for each, whole in counted:
+            left = each[row]
+            percents.append(100 * left // whole if left > 0 else 0)
+        shares = tuple(percents)
         points = self._known_points.get(shares)
         if points is None:
             if len(self._known_points) >= MOST_KNOWN:
