@@ -161,18 +161,17 @@ class Table:
 
     def needs(self, shape: MemberShape) -> list[Need]:
         """The columns that one more member is taken off, and how much of each; one of them counts members, if anybody does."""
+        found = self._needs.get(shape.request) or self._sums(shape)
         slots = self.slots.column(shape) if self.slots.finer else None
-        found = self._sums(shape)
         return found if slots is None else [*found, (slots, 1, self.each(slots))]
 
     def _sums(self, shape: MemberShape) -> list[Need]:
-        found = self._needs.get(shape.request)
-        if found is None:
-            if len(self._needs) >= MOST_KNOWN:
-                self._needs.clear()
-            found = [self._need(PODS, 1)]
-            found += [self._need(name, amount) for name, amount in shape.request]
-            self._needs[shape.request] = found
+        """The needs that sums tell of, of a shape that is not among the remembered ones."""
+        if len(self._needs) >= MOST_KNOWN:
+            self._needs.clear()
+        found = [self._need(PODS, 1)]
+        found += [self._need(name, amount) for name, amount in shape.request]
+        self._needs[shape.request] = found
         return found
 
     def _need(self, name: str, amount: int) -> Need:
@@ -277,11 +276,13 @@ class Table:
 
         Equal shares are worth the same, and there are not many of them.
         """
-        percents = []
-        for each, whole in counted:
-            left = each[row]
-            percents.append(100 * left // whole if left > 0 else 0)
-        shares = tuple(percents)
+        shares: Shares
+        if len(counted) == 2:  # cpu and memory, nearly always
+            (one, whole), (two, total) = counted
+            left, rest = one[row], two[row]
+            shares = 100 * left // whole if left > 0 else 0, 100 * rest // total if rest > 0 else 0
+        else:
+            shares = tuple([100 * left // whole if (left := each[row]) > 0 else 0 for each, whole in counted])
         points = self._known_points.get(shares)
         if points is None:
             if len(self._known_points) >= MOST_KNOWN:
