@@ -13,11 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import uvloop
+import yaml
 
 from benchmarks import planes
 from fedstate.api.karmada import CLUSTERS
 from fedstate.api.naming import ANNOTATION_SCHEDULER_RESULT, MULTI_CLOUD_MONGODBS
 from fedstate.kube.objects import KubeObject, annotations_of, name_of
+from fedstate.local.apiserver.objects.schema import Schema, compile_schema
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 OWNED = [
@@ -31,6 +33,13 @@ OWNED = [
     }
 ]
 """As much of what servers keep for themselves as an instance really has."""
+
+
+def _instance_schema() -> Schema:
+    """Says what a server adds to an instance that leaves things out."""
+    (file,) = (planes.ROOT / "manifests/crds").glob(f"*{MULTI_CLOUD_MONGODBS.plural}*.yaml")
+    version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
+    return compile_schema(version["schema"]["openAPIV3Schema"], keep_unknown=False)
 
 
 class StandIn:
@@ -47,6 +56,7 @@ class StandIn:
         self._told: set[str] = set()
         self._changed = asyncio.Event()
         self._bursts = 0
+        self._schema = _instance_schema()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -106,7 +116,7 @@ class StandIn:
         self._bursts += 1
         self._appeared, self._decided, self._told = {}, {}, set()
         for number in range(count):
-            obj = planes.instance(f"db-{self._bursts}-{number:05}", number)
+            obj = self._schema.default(planes.instance(f"db-{self._bursts}-{number:05}", number))
             obj["metadata"] |= {"uid": f"uid-{self._bursts}-{number}", "generation": 1, "managedFields": OWNED}
             self._instances[name_of(obj)] = self._fresh(obj)
             self._appeared[name_of(obj)] = time.perf_counter()

@@ -106,7 +106,9 @@ def _is_plain(spec: Mapping[str, Any]) -> bool:
     """Whether nothing in it is secret, and nothing depends on whose spec it is."""
     parts = [spec.get(name) or {} for name in ("auth", "imageSetting", "member")]
     auth, image, member = [part if isinstance(part, dict) else {"": part} for part in parts]
-    return not (auth.get("rootPasswd") or isinstance(image.get("imagePullSecret"), dict) or member)
+    pull_secret = image.get("imagePullSecret")
+    # An API server fills in empty objects for what its users leave out.
+    return not (auth.get("rootPasswd") or (pull_secret and isinstance(pull_secret, dict)) or member)
 
 
 @lru_cache(maxsize=2048)

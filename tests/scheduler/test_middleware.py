@@ -83,6 +83,16 @@ def test_what_is_wrong_is_said_in_the_same_words(spec: dict[str, Any], metadata:
         assert (found.value.reason, found.value.message) == (anew.value.reason, anew.value.message)
 
 
+def test_what_an_api_server_completes_is_remembered() -> None:
+    """It fills in an empty object for every sub-object that is left out."""
+    completed = {"replicaset": 6, "imageSetting": {"image": "mongo:6.0", "imagePullSecret": {}}, "config": {}, "member": {}}
+    mongodb_demand(instance(completed))
+    read = middleware._wishes.cache_info().misses
+    mongodb_demand(instance(dict(completed), name="another"))
+    assert middleware._wishes.cache_info().misses == read
+    assert middleware._wishes.cache_info().hits
+
+
 def test_nothing_secret_is_remembered() -> None:
     before = middleware._wishes.cache_info().currsize
     mongodb_demand(instance({"auth": {"rootPasswd": "known to nobody else"}, "replicaset": 7}))
