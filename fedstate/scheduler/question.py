@@ -3,7 +3,6 @@
 Decides as `decision.decide` does, but asks no cluster that carries nothing of the instance for more than its key.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -94,19 +93,25 @@ class Question:
         the least count is also furthest below its share and furthest from the limit of votes.
         """
         table, demand, keys = self._table, self._demand, self._keys
+        if not rows:
+            return Assignment(Placement(clusters=()), demand.members)
         most = [demand.members if room is None else room for room in self._rooms(rows)]
         if sum(most) < demand.members:
             return Assignment(Placement(clusters=()), demand.members - sum(most))
-        counts, crowds = [1] * len(rows), Counter([domain for row in rows for domain, _ in table.domains[row]])
+        counts, crowds = [1] * len(rows), dict[str, int]()
+        for row in rows:
+            for domain, weight in table.domains[row]:
+                crowds[domain] = crowds.get(domain, 0) + weight
         for _ in range(demand.members - len(rows)):
             standings = [
-                (counts[at], sum([weight * crowds[domain] for domain, weight in table.domains[row]]), keys[row], at)
+                (counts[at], sum([crowds[domain] for domain, _ in table.domains[row]]), keys[row], at)
                 for at, row in enumerate(rows)
                 if counts[at] < most[at]
             ]
             taker = min(standings)[-1]
             counts[taker] += 1
-            crowds.update([domain for domain, _ in table.domains[rows[taker]]])
+            for domain, weight in table.domains[rows[taker]]:
+                crowds[domain] += weight
         placed = [
             table.singles[row] if count == 1 else ClusterMembers(cluster=table.names[row], members=count)
             for row, count in zip(rows, counts, strict=True)
