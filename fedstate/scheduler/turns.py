@@ -24,7 +24,10 @@ SETTLED = LOW_PRIORITY
 """Placed already and found at the start: there is nothing to do for nearly all of them."""
 
 QUIET = 0.1
-"""Seconds without a placement after which a burst is over."""
+"""Seconds without a placement after which what there is to tell is told."""
+MANY = 16
+LULL = 1.0
+"""The same after as many placements: an API server that takes a burst in may pause for longer than QUIET before the burst is over."""
 PATIENCE = 10.0
 """No story waits longer for the end of a burst."""
 
@@ -99,13 +102,16 @@ class Stories:
                 del self._held[key]
                 queue.add(key, priority=STORY)
             if self._held:
-                await asyncio.sleep(QUIET if self._writing else max(0.001, self._last + QUIET - _now()))
+                await asyncio.sleep(QUIET if self._writing else max(0.001, self._last + self._quiet() - _now()))
             else:
                 self._some.clear()
 
+    def _quiet(self) -> float:
+        return QUIET if len(self._held) < MANY else LULL
+
     def _due(self) -> list[Key]:
         now = _now()
-        if not self._writing and now - self._last >= QUIET:
+        if not self._writing and now - self._last >= self._quiet():
             return list(self._held)
         due = []
         for key, since in self._held.items():  # the oldest first

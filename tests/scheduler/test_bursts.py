@@ -50,6 +50,18 @@ async def test_in_quiet_times_the_story_follows_at_once() -> None:
         await until(lambda: server.condition("orders").get("status") == "True", within=0.2)
 
 
+async def test_a_pause_of_the_server_within_a_burst_is_not_taken_for_its_end() -> None:
+    server = SlowServer(slowest=0.01)
+    async with running_scheduler(server, *(cluster(name, cpu="5000") for name in "abc")) as plane:
+        plane.create(*(wanted(name, {"replicaset": 1}) for name in names(50)))
+        await until(lambda: len(server.placed()) == 50)
+        await asyncio.sleep(0.6)
+        plane.create(*(wanted(f"more-{name}", {"replicaset": 1}) for name in names(50)))
+        await until(lambda: len(server.placed()) == 100)
+        assert server.stories == []
+        await until(lambda: len(set(server.stories)) == 100)
+
+
 async def test_stories_do_not_wait_for_ever_for_the_end_of_a_burst() -> None:
     server = SlowServer(slowest=0.01)
     async with running_scheduler(server, *(cluster(name, cpu="5000", labels={}) for name in "abc")) as plane:
