@@ -259,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.notes += [
         f"{count:,} instances of 1 to 7 members, {clusters:,} clusters, over TLS; the scheduler as it is run, with its log and metrics",
         f"stand-in: all instances appear at once, every answer takes 5 ms; elsewhere {CREATING} creations at a time, and the API server"
-        " is the bottleneck: the scheduler sleeps most of the time, and begins nearly every placement with cold caches of the processor",
+        " is the bottleneck: the scheduler sleeps most of the time, and wakes for every placement by itself",
     ]
     return finish(report, said.output)
 

@@ -234,8 +234,9 @@ class _Transition:
             yield step
 
     def _first_priority(self, member: MemberConfig) -> float:
+        """The planned one, or 0 where the server refuses it together with the vote: beside an arbiter, and while hidden."""
         arbiter = any(other.arbiter_only for other in self._config.members)
-        return 0.0 if arbiter else self._planned[member.host].priority
+        return 0.0 if arbiter or member.hidden else self._planned[member.host].priority
 
     def _to_disfranchise(self, missing: bool, makes_room: bool) -> list[MemberConfig]:
         """Voters that shall have no vote; those that leave the plan wait until everything planned is there.

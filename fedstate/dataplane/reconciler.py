@@ -136,8 +136,8 @@ class MongoDBReconciler:
             objects = await self._parts.inputs.live_member_objects(key)
             holdings = holdings_of(mongo.name, uid, objects, self._vip(mongo, look.previous))
             roster = self._roster(look, holdings)
-        seats = replace(roster, fresh=()) if look.spec_is_behind else roster
-        wrote, problems = await self._parts.provision.members(pods, seats, holdings, uid)
+        certain = replace(roster, fresh=()) if look.spec_is_behind else roster
+        wrote, problems = await self._parts.provision.members(pods, certain, holdings, uid)
         found = (text for text in map(pod_problem, holdings.members) if text)
         problems += [Problem(reason="PodFailing", message=text) for text in found]
         look = replace(look, roster=roster, revision=pod_revision(pods), acted=look.acted or wrote)

@@ -133,10 +133,16 @@ def require_same(layout: Layout, instance: InstanceSpec, *, engine: Engine | Non
     specs = cluster_specs(layout, instance)
     for size in clusters:
         has = _size_of(specs[size.name])
-        different = [f"{name}={getattr(has, name)}" for name in size.asked if getattr(has, name) != getattr(size, name)]
+        different = [f"{name}={getattr(has, name)}" for name in size.asked if _amount(has, name) != _amount(size, name)]
         if different:
             there = f"exists, and its cluster {size.name} has {', '.join(different)}"
             raise FedstateError(f"local instance {instance.name!r} {there}: {_other_way(instance)}")
+
+
+def _amount(size: ClusterSize, name: str) -> object:
+    """One thing about a size, so that 4 and 4000m are the same."""
+    value = getattr(size, name)
+    return parse_quantity(value) if name in ("cpu", "memory") else value
 
 
 def _other_way(instance: InstanceSpec) -> str:

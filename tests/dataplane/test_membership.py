@@ -180,6 +180,12 @@ def test_a_fresh_set_is_initiated_with_one_member_and_the_others_join_without_vo
     assert [config["version"] for config in mongos.history] == list(range(1, len(mongos.history) + 1))
 
 
+def test_a_member_that_joins_hidden_is_given_its_vote_before_it_is_shown_and_electable() -> None:
+    plan = plan_of(member(0), replace(member(1), hidden=True), member(2))
+    mongos = started(plan)
+    assert live_layout(mongos) == planned_layout(plan)
+
+
 def test_a_cluster_that_is_not_the_initiator_does_not_initiate() -> None:
     plan = plan_of(member(0), initiator="c2")
     step = next_step(SetView(probes={"h0:27017": Probe.EMPTY}), plan, "c1")

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from fedstate.api.naming import MULTI_CLOUD_MONGODBS, auth_secret_name
+from fedstate.errors import FedstateError
 from fedstate.kube.errors import NotFound, TransportError
 from fedstate.kube.objects import KubeObject
 from fedstate.kube.resources import PODS, SECRETS, STATEFUL_SETS
@@ -175,7 +176,8 @@ async def instance(system: System, namespace: str, name: str = "orders") -> Asyn
     try:
         yield made
     except BaseException as error:
-        with suppress(AssertionError, TransportError):
+        # Where there is nothing to tell of any more, the failure itself still is.
+        with suppress(AssertionError, FedstateError, OSError):
             await _keep_evidence(made, error)
         # The failure of the block is what is to be told; the instance goes without anybody waiting for it.
         async with system.control_plane() as client:

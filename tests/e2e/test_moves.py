@@ -32,7 +32,7 @@ pytestmark = [
 
 TOLERATION = 20
 """In seconds; more than an election takes, so that it can be seen that the wait is for time and not for a primary."""
-MOVED = 90.0
+MOVED = 60.0
 CLUSTERS = ("eu-1", "us-1", "ap-1", "spare-1")
 
 

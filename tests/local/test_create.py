@@ -126,6 +126,7 @@ def test_up_with_other_clusters_says_how_to_get_them(tmp_path: Path) -> None:
         ("c1,nodes=9", "its cluster c1 has nodes=3: `fedstate local down --name default` removes it"),
         ("c1,cpu=8,zone=b", r"its cluster c1 has cpu=4, zone=a:"),
         ("c1,nodes=3", ""),
+        ("c1,cpu=4000m,memory=8192Mi", ""),
         ("c1", ""),
     ],
 )
